@@ -1,0 +1,1 @@
+//! Runs whither on real kernels in QEMU.
