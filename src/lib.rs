@@ -1,1 +1,3 @@
 //! Traces packets through the Linux kernel.
+
+pub mod record;

@@ -1,0 +1,221 @@
+//! The record that a program sends to user space: which fields this run has and where they lie.
+//!
+//! One [`Layout`] is made per run and used by the emitter (`program`) and by the decoder (`decode`), so the two
+//! cannot disagree. A record starts with a fixed head; what follows are exactly the fields of this run, each at
+//! an offset aligned to its size (at most 8). All numbers are in the byte order of the host, except where a field
+//! says otherwise.
+
+use std::fmt;
+
+/// Bytes of packet headers that a record carries, from the first byte of the network header.
+///
+/// 80 bytes hold an IPv4 header with all its options and the TCP flags, or an IPv6 header, 26 bytes of extension
+/// headers and the TCP flags.
+pub const HEADER_BYTES: u32 = 80;
+
+/// One field of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Field {
+    /// u64. Which function was hit: in the low 32 bits the index into the plan's targets, or, where the kernel
+    /// has no attach cookies, the address of the probe (see [`Identity`]). Always there.
+    Function,
+    /// u64. Address of the `struct sk_buff`. Always there.
+    Skb,
+    /// u32. Thread group id of the task on whose CPU time the function ran. Always there.
+    Pid,
+    /// u32. Number of the CPU. Always there.
+    Cpu,
+    /// u32. Records lost so far on this CPU (wraps): a step between two records of one CPU is a gap there.
+    /// Always there.
+    Lost,
+    /// u32. Captured bytes of the packet from its network header on; 0 if the network header is unknown. Says
+    /// how much of [`Field::Headers`] is packet; may exceed [`HEADER_BYTES`]. Always there.
+    HeaderLen,
+    /// u64. `bpf_ktime_get_ns`: nanoseconds of CLOCK_MONOTONIC.
+    Time,
+    /// 16 bytes. Command name of the task, NUL-padded.
+    Comm,
+    /// u64. `enum skb_drop_reason` for the functions that take one (Linux 5.17), else [`NO_REASON`].
+    Reason,
+    /// u64. The word at the stack pointer on entry: the address that the function returns to.
+    Caller,
+    /// u32. Inode number of the network namespace: that of the device, else of the socket, else 0.
+    Netns,
+    /// u32. `skb->mark`.
+    Mark,
+    /// u32. `skb->dev->ifindex`, 0 without a device.
+    Ifindex,
+    /// u32. `skb->len`.
+    Len,
+    /// u32. MTU of the route if the packet has one, else of the device, else 0.
+    Mtu,
+    /// u16, network byte order. `skb->protocol`, an EtherType.
+    Protocol,
+    /// [`HEADER_BYTES`] bytes. The packet from its network header on.
+    Headers,
+    /// 20 bytes. Five u32 of `qdisc_skb_cb.data`, which tc programs see as `__sk_buff->cb[]`.
+    Cb,
+}
+
+impl Field {
+    /// Every field, in the order in which a record holds them.
+    pub const ALL: [Field; 18] = [
+        Field::Function,
+        Field::Skb,
+        Field::Pid,
+        Field::Cpu,
+        Field::Lost,
+        Field::HeaderLen,
+        Field::Time,
+        Field::Comm,
+        Field::Reason,
+        Field::Caller,
+        Field::Netns,
+        Field::Mark,
+        Field::Ifindex,
+        Field::Len,
+        Field::Mtu,
+        Field::Protocol,
+        Field::Headers,
+        Field::Cb,
+    ];
+
+    /// Size in bytes.
+    pub const fn size(self) -> u32 {
+        match self {
+            Field::Function | Field::Skb | Field::Time | Field::Reason | Field::Caller => 8,
+            Field::Pid | Field::Cpu | Field::Lost | Field::HeaderLen => 4,
+            Field::Netns | Field::Mark | Field::Ifindex | Field::Len | Field::Mtu => 4,
+            Field::Comm => 16,
+            Field::Protocol => 2,
+            Field::Headers => HEADER_BYTES,
+            Field::Cb => 20,
+        }
+    }
+
+    /// Alignment in bytes within the record.
+    const fn align(self) -> u32 {
+        match self {
+            Field::Headers | Field::Comm => 8,
+            Field::Cb => 4,
+            other => other.size(),
+        }
+    }
+
+    /// Whether every record has this field.
+    const fn is_head(self) -> bool {
+        matches!(self, Field::Function | Field::Skb | Field::Pid | Field::Cpu | Field::Lost | Field::HeaderLen)
+    }
+}
+
+/// Value of [`Field::Reason`] in records of functions that take no drop reason.
+pub const NO_REASON: u64 = u64::MAX;
+
+/// What [`Field::Function`] holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// The index of the target, in the low 32 bits (attach cookies, or one program per target).
+    Index,
+    /// The address of the instruction that was probed; the target is the largest symbol not above it.
+    Address,
+}
+
+/// The fields of this run and their offsets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    offsets: [Option<u16>; Field::ALL.len()],
+    size: u32,
+    /// What [`Field::Function`] holds in this run.
+    pub identity: Identity,
+}
+
+impl Layout {
+    /// The layout that holds the head and `fields`; order and repetition of `fields` do not matter.
+    pub fn new(fields: &[Field], identity: Identity) -> Layout {
+        let mut offsets = [None; Field::ALL.len()];
+        let mut end = 0u32;
+        for (slot, field) in offsets.iter_mut().zip(Field::ALL) {
+            if field.is_head() || fields.contains(&field) {
+                let at = end.next_multiple_of(field.align());
+                *slot = Some(at as u16);
+                end = at + field.size();
+            }
+        }
+        Layout { offsets, size: end.next_multiple_of(8), identity }
+    }
+
+    /// Where `field` starts, in bytes from the start of the record; `None` if this run does not have it.
+    pub fn offset(&self, field: Field) -> Option<u32> {
+        self.offsets[field as usize].map(u32::from)
+    }
+
+    /// Whether this run has `field`.
+    pub fn has(&self, field: Field) -> bool {
+        self.offsets[field as usize].is_some()
+    }
+
+    /// Size of a record in bytes, a multiple of 8.
+    pub fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// The bytes of `field` in `record`; `None` if this run does not have it or `record` is too short.
+    pub fn bytes<'r>(&self, record: &'r [u8], field: Field) -> Option<&'r [u8]> {
+        let at = self.offset(field)? as usize;
+        record.get(at..at + field.size() as usize)
+    }
+
+    /// The number in `field` of at most 8 bytes, zero-extended; `None` as in [`Layout::bytes`].
+    pub fn number(&self, record: &[u8], field: Field) -> Option<u64> {
+        let bytes = self.bytes(record, field)?;
+        match bytes.len() {
+            2 => Some(u16::from_ne_bytes(bytes.try_into().ok()?).into()),
+            4 => Some(u32::from_ne_bytes(bytes.try_into().ok()?).into()),
+            8 => Some(u64::from_ne_bytes(bytes.try_into().ok()?)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "record   {} bytes, function by {:?}", self.size, self.identity)?;
+        for field in Field::ALL {
+            if let Some(at) = self.offset(field) {
+                writeln!(f, "  {at:>3} {:>2} {field:?}", field.size())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_do_not_overlap_and_are_aligned() {
+        let layout = Layout::new(&Field::ALL, Identity::Index);
+        let mut end = 0;
+        for field in Field::ALL {
+            let at = layout.offset(field).expect("every field was asked for");
+            assert!(at >= end, "{field:?} starts at {at}, before {end}");
+            assert_eq!(at % field.align(), 0, "{field:?} at {at}");
+            end = at + field.size();
+        }
+        assert!(layout.size() >= end && layout.size() % 8 == 0);
+    }
+
+    #[test]
+    fn the_head_is_32_bytes() {
+        assert_eq!(Layout::new(&[], Identity::Index).size(), 32);
+    }
+
+    #[test]
+    fn a_short_record_has_no_value() {
+        let layout = Layout::new(&[Field::Mark], Identity::Index);
+        assert_eq!(layout.number(&[0; 33], Field::Mark), None);
+        assert_eq!(layout.number(&[1; 40], Field::Mark), Some(0x0101_0101));
+        assert_eq!(layout.number(&[1; 40], Field::Time), None);
+    }
+}
