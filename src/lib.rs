@@ -1,3 +1,4 @@
 //! Traces packets through the Linux kernel.
 
 pub mod record;
+pub mod sys;

@@ -203,7 +203,7 @@ mod tests {
             assert_eq!(at % field.align(), 0, "{field:?} at {at}");
             end = at + field.size();
         }
-        assert!(layout.size() >= end && layout.size() % 8 == 0);
+        assert!(layout.size() >= end && layout.size().is_multiple_of(8));
     }
 
     #[test]

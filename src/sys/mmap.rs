@@ -1,0 +1,146 @@
+//! The BPF ring buffer and files as memory.
+//!
+//! The kernel writes the ring buffer while we read it: it is reached through raw pointers and atomics only, and
+//! bytes are handed out as a slice just for the records that the kernel has committed and will not touch until
+//! they are released.
+
+use memmap2::{MmapOptions, MmapRaw};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+const BUSY: u32 = 1 << 31;
+const DISCARD: u32 = 1 << 30;
+const HEADER: u64 = 8;
+/// How many records are consumed before the kernel is told.
+const RELEASE_EVERY: u32 = 256;
+/// How much of the data is mapped at a time. Mapping all of it would count twice its size as our resident memory,
+/// because the kernel maps every page at once (`remap_vmalloc_range`).
+const WINDOW: u64 = 1 << 20;
+
+/// The reading side of a `BPF_MAP_TYPE_RINGBUF` (kernel/bpf/ringbuf.c). Since Linux 5.8.
+#[derive(Debug)]
+pub struct RingReader {
+    map: OwnedFd,
+    consumer: MmapRaw,
+    producer: MmapRaw,
+    /// Part of the data pages, and the offset in the data at which it starts.
+    window: MmapRaw,
+    window_at: u64,
+    page: u64,
+    size: u64,
+    /// Our position; the kernel's copy may lag behind it.
+    position: u64,
+    unreleased: u32,
+}
+
+impl RingReader {
+    /// Maps the ring buffer `map` of `size` bytes (the `max_entries` of its creation).
+    pub fn new(map: BorrowedFd<'_>, size: u32) -> io::Result<RingReader> {
+        let page = page_size() as u64;
+        let map = map.try_clone_to_owned()?;
+        let consumer = MmapOptions::new().len(page as usize).map_raw(map.as_raw_fd())?;
+        let producer = MmapOptions::new().offset(page).len(page as usize).map_raw_read_only(map.as_raw_fd())?;
+        let size = u64::from(size);
+        let window = map_window(&map, page, size, 0)?;
+        let mut reader =
+            RingReader { map, consumer, producer, window, window_at: 0, page, size, position: 0, unreleased: 0 };
+        reader.position = reader.consumer_word().load(Ordering::Relaxed);
+        Ok(reader)
+    }
+
+    fn consumer_word(&self) -> &AtomicU64 {
+        // SAFETY: the consumer page starts with the consumer position, 8-byte aligned, and lives as long as `self`.
+        unsafe { AtomicU64::from_ptr(self.consumer.as_mut_ptr().cast()) }
+    }
+
+    fn producer_position(&self) -> u64 {
+        // SAFETY: the producer page starts with the producer position; it is only loaded, never stored to, and the
+        // mapping lives as long as `self`.
+        unsafe { AtomicU64::from_ptr(self.producer.as_ptr().cast_mut().cast()) }.load(Ordering::Acquire)
+    }
+
+    /// Makes `length` bytes of data from our position on addressable and returns where they start.
+    fn reach(&mut self, length: u64) -> io::Result<*const u8> {
+        let at = self.position & (self.size - 1);
+        let mapped = self.window_at..self.window_at + self.window.len() as u64;
+        if !(mapped.contains(&at) && at + length <= mapped.end) {
+            self.window_at = at & !(self.page - 1);
+            self.window = map_window(&self.map, self.page, self.size, self.window_at)?;
+            if at + length > self.window_at + self.window.len() as u64 {
+                return Err(io::Error::other(format!("a record of {length} bytes in the ring buffer")));
+            }
+        }
+        // SAFETY: `at` lies inside the window, as was just established.
+        Ok(unsafe { self.window.as_ptr().add((at - self.window_at) as usize) })
+    }
+
+    /// Calls `each` with every record that is ready, at most `limit`, and says how many there were.
+    pub fn drain(&mut self, limit: usize, mut each: impl FnMut(&[u8])) -> io::Result<usize> {
+        let mut count = 0;
+        let mut end = self.producer_position();
+        while count < limit {
+            if self.position == end {
+                end = self.producer_position();
+                if self.position == end {
+                    break;
+                }
+            }
+            let at = self.reach(HEADER)?;
+            // SAFETY: `at` is 8-byte aligned and mapped; the header is an u32 that the kernel stores atomically
+            // (smp_store_release in bpf_ringbuf_commit).
+            let header = unsafe { AtomicU32::from_ptr(at.cast_mut().cast()) }.load(Ordering::Acquire);
+            if header & BUSY != 0 {
+                break;
+            }
+            let length = u64::from(header & !DISCARD);
+            let step = (HEADER + length).next_multiple_of(8);
+            if header & DISCARD == 0 {
+                let record = self.reach(step)?;
+                // SAFETY: the record is committed: the kernel will not write these bytes before the consumer
+                // position passes them, which happens after `each` returned; `reach` mapped all of them.
+                each(unsafe { std::slice::from_raw_parts(record.add(HEADER as usize), length as usize) });
+                count += 1;
+            }
+            self.position += step;
+            self.unreleased += 1;
+            if self.unreleased >= RELEASE_EVERY {
+                self.release();
+            }
+        }
+        self.release();
+        Ok(count)
+    }
+
+    /// Bytes that the kernel has produced and we have not consumed.
+    pub fn backlog(&self) -> u64 {
+        self.producer_position().wrapping_sub(self.position)
+    }
+
+    fn release(&mut self) {
+        if self.unreleased > 0 {
+            self.consumer_word().store(self.position, Ordering::Release);
+            self.unreleased = 0;
+        }
+    }
+}
+
+impl AsFd for RingReader {
+    /// The map, readable for poll when the kernel was asked to wake us.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.map.as_fd()
+    }
+}
+
+/// Maps the data from `at` on. The kernel keeps the data pages twice in a row, so that a record at the end of the
+/// ring never wraps, and a window may reach beyond `size`.
+fn map_window(map: &OwnedFd, page: u64, size: u64, at: u64) -> io::Result<MmapRaw> {
+    MmapOptions::new().offset(2 * page + at).len(WINDOW.min(size) as usize).map_raw_read_only(map.as_raw_fd())
+}
+
+/// Size of a memory page in bytes.
+pub fn page_size() -> usize {
+    // SAFETY: sysconf has no preconditions.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).unwrap_or(4096)
+}

@@ -1,0 +1,20 @@
+//! Limits of this process.
+
+use std::io;
+
+/// Raises the soft limit of open descriptors to the hard one and returns it; never lowers anything.
+pub fn raise_nofile() -> io::Result<u64> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    }
+    Ok(hard)
+}
+
+/// Lifts the limit of locked memory, which kernels before 5.11 charge maps and programs to. Fails quietly where
+/// the limit does not matter or may not be changed: loading tells.
+pub fn raise_memlock() {
+    use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+    let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
+}
