@@ -1,4 +1,5 @@
 //! Traces packets through the Linux kernel.
 
+pub mod btf;
 pub mod record;
 pub mod sys;

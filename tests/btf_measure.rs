@@ -1,0 +1,75 @@
+//! Prints what reading this machine's BTF costs. Nothing is asserted about time.
+//!
+//! `cargo test --release --test btf_measure -- --nocapture`
+
+use std::time::Instant;
+
+use whither::btf::{Btf, Func, PointerSet, Struct};
+
+const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+#[test]
+fn measure() {
+    let Ok(bytes) = std::fs::read(VMLINUX) else {
+        eprintln!("skipped: {VMLINUX} cannot be read");
+        return;
+    };
+    for _ in 0..3 {
+        let step = Instant::now();
+        let bytes = bytes.clone();
+        eprintln!("copy {:?}, {} bytes", step.elapsed(), bytes.len());
+        let begin = Instant::now();
+        let btf = Btf::parse(bytes, VMLINUX).unwrap();
+        eprintln!("parse {:?}, {} types", begin.elapsed(), btf.end());
+        let step = Instant::now();
+        let skb = PointerSet::to_struct(&btf, "sk_buff");
+        eprintln!("set of pointers {:?}", step.elapsed());
+        let step = Instant::now();
+        let (mut functions, mut found) = (0, 0);
+        for f in btf.functions() {
+            functions += 1;
+            found += usize::from(f.proto().unwrap().param_types().any(|p| skb.has_pointer(p)));
+        }
+        eprintln!("{functions} functions, {found} with an skb {:?}", step.elapsed());
+        let step = Instant::now();
+        let points = btf.tracepoints().filter(|t| t.args().any(|a| skb.has_pointer(a))).count();
+        eprintln!("{points} tracepoints with an skb {:?}", step.elapsed());
+        let step = Instant::now();
+        btf.find::<Struct>("sk_buff").unwrap();
+        eprintln!("first name {:?}", step.elapsed());
+        let step = Instant::now();
+        for (root, chain) in PATHS {
+            btf.path(root, chain).unwrap();
+        }
+        eprintln!("{} paths {:?}", PATHS.len(), step.elapsed());
+        let step = Instant::now();
+        btf.find::<Func>("ip_rcv").unwrap();
+        eprintln!("first function name {:?}", step.elapsed());
+        eprintln!("all {:?}; indexes {} bytes", begin.elapsed(), btf.index_bytes());
+    }
+}
+
+const PATHS: [(&str, &str); 22] = [
+    ("sk_buff", "head"),
+    ("sk_buff", "tail"),
+    ("sk_buff", "end"),
+    ("sk_buff", "len"),
+    ("sk_buff", "mac_len"),
+    ("sk_buff", "mark"),
+    ("sk_buff", "protocol"),
+    ("sk_buff", "dev->ifindex"),
+    ("sk_buff", "dev->mtu"),
+    ("sk_buff", "dev->nd_net.net->ns.inum"),
+    ("sk_buff", "sk->__sk_common.skc_net.net->ns.inum"),
+    ("sk_buff", "cb"),
+    ("sk_buff", "network_header"),
+    ("sk_buff", "mac_header"),
+    ("sk_buff", "inner_network_header"),
+    ("sk_buff", "_skb_refdst"),
+    ("dst_entry", "_metrics"),
+    ("dst_entry", "dev->mtu"),
+    ("xdp_buff", "rxq->dev"),
+    ("xdp_buff", "data_hard_start"),
+    ("qdisc_skb_cb", "data"),
+    ("bpf_map", "value_size"),
+];
