@@ -283,7 +283,7 @@ impl<'a> Cursor<'a> {
             // Kernels before 4.20 and some other writers describe a bit field by an integer type with fewer bits.
             place = BitPlace { offset: place.offset + u64::from(int.bit_offset()), width: int.bits() as u8 };
         }
-        if place.width == 0 && place.offset % 8 != 0 {
+        if place.width == 0 && !place.offset.is_multiple_of(8) {
             return Err(owner.malformed("a member between two bytes").into());
         }
         self.bits = (place.width != 0).then_some(place);
@@ -372,7 +372,7 @@ impl BitPlace {
             let shift = self.offset - begin * 8;
             let end = shift + u64::from(self.width);
             let bits = Bits { shift: shift as u8, width: self.width };
-            (end <= size * 8).then(|| (begin as u32, size as u32, Some(bits)))
+            (end <= size * 8).then_some((begin as u32, size as u32, Some(bits)))
         })
     }
 }
