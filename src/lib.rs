@@ -1,5 +1,6 @@
 //! Traces packets through the Linux kernel.
 
 pub mod btf;
+pub mod cli;
 pub mod record;
 pub mod sys;

@@ -1,0 +1,66 @@
+//! `--help` and `--version`.
+
+use std::fmt::Write;
+
+use clap::{Arg, ArgAction, Command};
+
+/// Where the comments of the flags start.
+const COLUMN: usize = 36;
+
+/// Usage, then the flags in groups, one line each; hidden ones are left out.
+pub(super) fn text(command: &Command, program: &str) -> String {
+    let mut text = format!(
+        "Usage: {program} [options] [pcap-filter]\n    Available pcap-filter: see \"man 7 pcap-filter\"\n    Available options:\n"
+    );
+    let mut groups: Vec<(&str, String)> = Vec::new();
+    for arg in command.get_arguments() {
+        let Some(heading) = arg.get_help_heading().filter(|_| !arg.is_hide_set()) else { continue };
+        if groups.last().is_none_or(|(last, _)| *last != heading) {
+            groups.push((heading, String::new()));
+        }
+        if let Some((_, lines)) = groups.last_mut() {
+            line(lines, arg);
+        }
+    }
+    for (heading, lines) in groups {
+        let _ = write!(text, "\n{heading}\n{lines}");
+    }
+    text
+}
+
+/// `      --name VALUE      what it does (default X)`
+fn line(out: &mut String, arg: &Arg) {
+    let short = arg.get_short().map_or("    ".into(), |short| format!("-{short}, "));
+    let mut left = format!("  {short}--{}", arg.get_long().unwrap_or_default());
+    let is_toggle =
+        matches!(arg.get_action(), ArgAction::Set) && arg.get_num_args().is_some_and(|n| n.min_values() == 0);
+    if let Some(name) = arg.get_value_names().and_then(|names| names.first()).filter(|_| !is_toggle) {
+        let _ = write!(left, " {name}");
+    }
+    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    let _ = write!(out, "{left:COLUMN$} {help}");
+    let default = arg.get_default_values().first().map(|value| value.to_string_lossy()).unwrap_or_default();
+    match default.as_ref() {
+        "" | "false" | "0" | "0/0" | "none" => {}
+        "true" => out.push_str(" (on; off with =false)"),
+        other => {
+            let _ = write!(out, " (default {other})");
+        }
+    }
+    out.push('\n');
+}
+
+/// `whither VERSION (COMMIT, TARGET)`, or with pwru's name if it was started by that name.
+///
+/// The commit is the one in the environment variable `WHITHER_COMMIT` when this was built.
+pub(super) fn version(program: &str) -> String {
+    let name = if program == "pwru" { "pwru" } else { "whither" };
+    let commit = option_env!("WHITHER_COMMIT").unwrap_or("unknown commit");
+    let abi = if cfg!(target_env = "musl") { "musl" } else { "gnu" };
+    format!(
+        "{name} {} ({commit}, {}-{}-{abi})",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::ARCH,
+        std::env::consts::OS
+    )
+}

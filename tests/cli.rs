@@ -1,0 +1,121 @@
+//! The command line: each file of `tests/cli/` holds command lines and what they mean.
+//!
+//! A case is a line that starts with `$`, split as a shell would split it, and what follows it: the flags and values
+//! that differ from those of an empty command line, or the text that the user sees. `BLESS=1 cargo test --test cli`
+//! rewrites the files.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use whither::cli::{self, Command};
+
+#[test]
+fn every_command_line_means_what_its_file_says() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli");
+    let mut files: Vec<_> =
+        fs::read_dir(&dir).expect("tests/cli is there").map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(!files.is_empty());
+    let mut wrong = String::new();
+    for path in files {
+        let text = fs::read_to_string(&path).expect("a golden is text");
+        let now = run_file(&text);
+        if now != text {
+            if std::env::var_os("BLESS").is_some() {
+                fs::write(&path, &now).expect("goldens can be written");
+            } else {
+                let _ = writeln!(wrong, "{}:\n--- is\n{now}--- should be\n{text}", path.display());
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}\nBLESS=1 cargo test --test cli rewrites the files");
+}
+
+/// The same text with every answer replaced by the one that the code gives now.
+fn run_file(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines().filter(|line| line.starts_with(['#', '$'])) {
+        let _ = writeln!(out, "{line}");
+        if let Some(command) = line.strip_prefix("$ ") {
+            let _ = writeln!(out, "{}", answer(command));
+        }
+    }
+    out
+}
+
+fn answer(command: &str) -> String {
+    let mut out = String::new();
+    match cli::parse(split(command).into_iter().map(Into::into)) {
+        Ok(Command::Trace(args)) => {
+            let Ok(Command::Trace(plain)) = cli::parse(["whither".into()]) else { panic!("the empty command traces") };
+            for (now, default) in fields(&format!("{args:?}")).iter().zip(fields(&format!("{plain:?}"))) {
+                if *now != default && !now.starts_with("words") {
+                    let _ = writeln!(out, "    {now}");
+                }
+            }
+        }
+        Ok(Command::Filter(args)) => {
+            for field in fields(&format!("{args:?}")) {
+                let _ = writeln!(out, "    {field}");
+            }
+        }
+        Ok(Command::Help(text)) => {
+            for line in text.lines() {
+                let _ = writeln!(out, "    help: {line}");
+            }
+        }
+        Ok(Command::Version(line)) => {
+            // What follows in parentheses depends on the build.
+            let _ = writeln!(out, "    version: {}", line.split(" (").next().unwrap_or_default());
+        }
+        Err(misuse) => {
+            for line in misuse.to_string().lines() {
+                let _ = writeln!(out, "    {line}");
+            }
+        }
+    }
+    out
+}
+
+/// The fields of a structure that `{:?}` printed, each as `name: value`.
+fn fields(debug: &str) -> Vec<String> {
+    let start = debug.find('{').expect("a structure") + 1;
+    let mut fields = vec![String::new()];
+    let (mut depth, mut quoted, mut escaped) = (0, false, false);
+    for c in debug[start..debug.len() - 1].chars() {
+        match c {
+            '"' if !escaped => quoted = !quoted,
+            '[' | '(' | '{' if !quoted => depth += 1,
+            ']' | ')' | '}' if !quoted => depth -= 1,
+            ',' if !quoted && depth == 0 => {
+                fields.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        escaped = c == '\\' && !escaped;
+        fields.last_mut().expect("never empty").push(c);
+    }
+    fields.iter().map(|field| field.trim().to_owned()).collect()
+}
+
+/// Splits a command as a shell does: spaces, single and double quotes.
+fn split(command: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = None::<String>;
+    let mut quote = None;
+    for c in command.chars() {
+        match (quote, c) {
+            (None, ' ') => words.extend(word.take()),
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (Some(open), _) if c == open => quote = None,
+            _ => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
