@@ -1,0 +1,4 @@
+//! The side that runs inside the virtual machine.
+
+pub mod init;
+pub mod report;

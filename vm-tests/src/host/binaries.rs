@@ -1,0 +1,48 @@
+//! Builds the two static programs of a guest with a nested cargo: this crate as `/init`, and `whither`.
+//!
+//! Everything is linked statically, so that a guest needs no library of the machine. `--target` is named although it is
+//! the machine's own, because without it `crt-static` would also apply to procedural macros, which are shared objects.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use super::cache::{target, workspace};
+use crate::error::{Context, Result};
+
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// Paths of the guest's own programs.
+#[derive(Debug, Clone)]
+pub struct Binaries {
+    /// This crate, for `/init`.
+    pub agent: PathBuf,
+    /// The tool, unless it was not wanted.
+    pub whither: Option<PathBuf>,
+}
+
+/// Builds what is not up to date. `whither` says whether the tool is wanted.
+pub fn build(whither: bool) -> Result<Binaries> {
+    let directory = target().join("vm-build");
+    // The agent is built often and run for seconds; whole-program optimisation would only cost time.
+    let quick = ["--config", "profile.release.lto=false", "--config", "profile.release.codegen-units=16"];
+    cargo(&directory, "vm-tests", &quick)?;
+    let built = directory.join(TARGET).join("release");
+    let agent = built.join("vm-tests");
+    let whither = if whither {
+        cargo(&directory, "whither", &[])?;
+        Some(built.join("whither"))
+    } else {
+        None
+    };
+    Ok(Binaries { agent, whither })
+}
+
+fn cargo(directory: &std::path::Path, package: &str, more: &[&str]) -> Result<()> {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(workspace()).args(["build", "--quiet", "--release", "--target", TARGET]);
+    command.args(["--package", package, "--bin", package, "--target-dir"]).arg(directory).args(more);
+    command.env("RUSTFLAGS", "-C target-feature=+crt-static").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    let status = command.stdin(Stdio::null()).status().context("cargo")?;
+    ensure!(status.success(), "cargo could not build the static `{package}` for the guest");
+    Ok(())
+}
