@@ -2,5 +2,6 @@
 
 pub mod btf;
 pub mod cli;
+pub mod host;
 pub mod record;
 pub mod sys;

@@ -73,3 +73,53 @@ const PATHS: [(&str, &str); 22] = [
     ("qdisc_skb_cb", "data"),
     ("bpf_map", "value_size"),
 ];
+
+#[test]
+fn measure_host() {
+    use whither::btf::Arch;
+    use whither::host::{Finder, Roots, Targets, functions, kallsyms, modules};
+
+    let roots = Roots::default();
+    let begin = Instant::now();
+    let Ok(btf) = modules::load_kernel(&roots.sys, None, &roots.release()) else {
+        eprintln!("skipped: {VMLINUX} cannot be read");
+        return;
+    };
+    eprintln!("read and parse {:?}", begin.elapsed());
+    let step = Instant::now();
+    let finder = Finder::new(&btf, Arch::HOST);
+    let mut targets = Targets::default();
+    targets.find(&btf, &finder, None, |_| true);
+    let (found, rejected) = (targets.functions.len(), targets.rejected.len());
+    eprintln!("{found} targets, {rejected} rejected {:?}", step.elapsed());
+    let step = Instant::now();
+    let names = targets.names();
+    eprintln!("set of {} names {:?}", names.len(), step.elapsed());
+    let step = Instant::now();
+    match functions::read(&roots.sys, &names) {
+        Ok(list) => eprintln!("{} traceable {:?}", list.all().len(), step.elapsed()),
+        Err(e) => eprintln!("{e} {:?}", step.elapsed()),
+    }
+    let source = kallsyms::Source::new(&roots.proc);
+    let step = Instant::now();
+    let mut lines = 0;
+    if let Err(e) = source.scan(|_| lines += 1) {
+        eprintln!("{e}");
+        return;
+    }
+    eprintln!("{lines} symbols passed over {:?}", step.elapsed());
+    let step = Instant::now();
+    let addresses = source.addresses(&names).unwrap();
+    eprintln!("{} addresses {:?}", addresses.all().len(), step.elapsed());
+    targets.place(&names, &addresses);
+    let several = targets.functions.iter().filter(|f| f.addresses.len() > 1).count();
+    let aliases = targets.functions.iter().filter(|f| f.alias.is_some()).count();
+    eprintln!("{} placed, {several} several times, {aliases} aliases", targets.functions.len());
+    let step = Instant::now();
+    let symbols = source.symbols().unwrap();
+    eprintln!("{} symbols for stacks {:?}", symbols.len(), step.elapsed());
+    let text = std::fs::read(roots.proc.join("kallsyms")).unwrap();
+    let step = Instant::now();
+    kallsyms::scan(&text[..], |line| lines += usize::from(names.find(line.name).is_some())).unwrap();
+    eprintln!("of which our own part, for wanted names {:?}", step.elapsed());
+}

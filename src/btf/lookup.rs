@@ -230,47 +230,57 @@ impl<'a> Tracepoint<'a> {
 /// The types that are, through typedefs, qualifiers and type tags, one of some given types or a pointer to one.
 #[derive(Clone, Debug)]
 pub struct PointerSet {
+    name: String,
+    is_enum: bool,
     values: Bitmap,
     pointers: Bitmap,
 }
 
 impl PointerSet {
-    /// All that is `struct name`, or a pointer to it, in `btf`. Declarations without a definition count.
+    /// All that is `struct name`, or a pointer to it, in `btf` and its base. Declarations without a definition count.
     pub fn to_struct(btf: &Btf, name: &str) -> PointerSet {
-        PointerSet::new(btf, |t| matches!(t.kind(), Kind::Struct | Kind::Fwd) && t.name_bytes() == name.as_bytes())
+        PointerSet::new(btf, name, false)
     }
 
-    /// All that is `enum name`, or a pointer to it, in `btf`.
+    /// All that is `enum name`, or a pointer to it, in `btf` and its base.
     pub fn to_enum(btf: &Btf, name: &str) -> PointerSet {
-        PointerSet::new(btf, |t| Enum::from_type(t).is_some() && t.name_bytes() == name.as_bytes())
+        PointerSet::new(btf, name, true)
     }
 
-    fn new(btf: &Btf, is_target: impl Fn(Type<'_>) -> bool + Copy) -> PointerSet {
+    fn new(btf: &Btf, name: &str, is_enum: bool) -> PointerSet {
         let mut set = match btf.base() {
-            Some(base) => PointerSet::new(base, is_target),
-            None => PointerSet { values: Bitmap::default(), pointers: Bitmap::default() },
+            Some(base) => PointerSet::new(base, name, is_enum),
+            None => {
+                let (values, pointers) = (Bitmap::default(), Bitmap::default());
+                PointerSet { name: name.to_owned(), is_enum, values, pointers }
+            }
         };
-        set.add(btf, is_target);
+        set.add(btf);
         set
     }
 
     /// The set for a module: `self`, which was made from the module's base, and the module's own types.
-    pub fn for_module(&self, btf: &Btf, name: &str) -> PointerSet {
+    pub fn extended(&self, module: &Btf) -> PointerSet {
         let mut set = self.clone();
-        set.add(btf, |t| matches!(t.kind(), Kind::Struct | Kind::Fwd) && t.name_bytes() == name.as_bytes());
+        set.add(module);
         set
     }
 
-    fn add(&mut self, btf: &Btf, is_target: impl Fn(Type<'_>) -> bool) {
+    fn add(&mut self, btf: &Btf) {
         self.values.grow(btf.end());
         self.pointers.grow(btf.end());
         let mut aliases = Vec::new();
         let mut pointers = Vec::new();
         for t in btf.own_types() {
-            match t.target() {
-                Some(target) if t.is_alias() => aliases.push((t.id(), target)),
-                Some(target) if t.kind() == Kind::Ptr => pointers.push((t.id(), target)),
-                _ if is_target(t) => self.values.set(t.id()),
+            match (t.kind(), t.target()) {
+                (Kind::Ptr, Some(target)) => pointers.push((t.id(), target)),
+                (_, Some(target)) if t.is_alias() => aliases.push((t.id(), target)),
+                (Kind::Struct | Kind::Fwd, _) if !self.is_enum && t.name_bytes() == self.name.as_bytes() => {
+                    self.values.set(t.id());
+                }
+                (Kind::Enum | Kind::Enum64, _) if self.is_enum && t.name_bytes() == self.name.as_bytes() => {
+                    self.values.set(t.id());
+                }
                 _ => {}
             }
         }

@@ -12,14 +12,17 @@
 //! ```
 //!
 //! [`raw`] finds the records, [`types`] shows them as C types, [`lookup`] finds them by name, [`path`] turns
-//! `skb->dev->ifindex` into offsets (what clang and libbpf call CO-RE), [`dump`] prints declarations.
+//! `skb->dev->ifindex` into offsets (what clang and libbpf call CO-RE), [`dump`] prints declarations, [`abi`] says in
+//! which register an argument is.
 
+pub mod abi;
 pub mod dump;
 pub mod lookup;
 pub mod path;
 pub mod raw;
 pub mod types;
 
+pub use abi::{Arch, FentryLimit};
 pub use lookup::{FindError, PointerSet, Tracepoint};
 pub use path::{Bits, Hop, Leaf, Path, PathError, PathErrorKind, TypeName, Value};
 pub use raw::{Btf, BtfError, Kind, TypeId};

@@ -33,7 +33,7 @@ impl fmt::Display for TypeId {
 #[repr(u8)]
 #[allow(missing_docs)]
 pub enum Kind {
-    /// Type 0; no record has this kind.
+    /// Type 0, and records of kinds that are newer than this reader.
     Void = 0,
     Int = 1,
     Ptr = 2,
@@ -115,7 +115,7 @@ pub enum BtfError {
     Strings,
     /// More types than ids.
     TooManyTypes,
-    /// A record of a kind that this reader does not know, so that its length is unknown too.
+    /// A record of a kind that this reader does not know, and no layout section that gives its length.
     UnknownKind {
         /// The type's number.
         id: TypeId,
@@ -195,7 +195,7 @@ pub(super) struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// The kind; records of unknown kinds do not pass [`Btf::parse`].
+    /// The kind; `Void` for kinds that are newer than this reader.
     pub fn kind(&self) -> Kind {
         Kind::from_number(kind_number(self.info)).unwrap_or(Kind::Void)
     }
@@ -259,7 +259,7 @@ impl Btf {
         if bytes[2] != 1 {
             return Err(BtfError::Version(bytes[2]));
         }
-        // A longer header is that of a later format with more sections, which can be left alone.
+        // A longer header is that of a later format. Linux 7.1 adds a section that gives the length of records by kind.
         let header = u64::from(read_u32(bytes, 4)).max(HEADER as u64);
         let section = |what, at: usize| -> Result<(usize, u32), BtfError> {
             let (offset, len) = (read_u32(bytes, at), read_u32(bytes, at + 4));
@@ -282,7 +282,9 @@ impl Btf {
         }
         let first_id = base.as_ref().map_or(1, |b| b.end());
         let first_string = base.as_ref().map_or(0, |b| b.first_string.saturating_add(b.strings_len));
-        let offsets = index(&bytes[types..types + types_len as usize], first_id)?;
+        let (layout, layout_len) = if header >= 32 { section("the layout section", 24)? } else { (0, 0) };
+        let layout = &bytes[layout..layout + layout_len as usize];
+        let offsets = index(&bytes[types..types + types_len as usize], layout, first_id)?;
         Ok(Btf {
             types,
             strings,
@@ -386,7 +388,10 @@ fn record(types: &[u8], at: u32) -> Record<'_> {
 }
 
 /// Where every record begins. Fails on the first one that does not fit.
-fn index(types: &[u8], first_id: u32) -> Result<Vec<u32>, BtfError> {
+///
+/// `layout` has four bytes for each kind: what its records have after the common part, what each element has, and 16
+/// bits of flags. It tells how to pass over records of kinds that are newer than this reader.
+fn index(types: &[u8], layout: &[u8], first_id: u32) -> Result<Vec<u32>, BtfError> {
     // The average record of a kernel has more than 20 bytes; room that is never written costs no memory.
     let mut offsets = Vec::with_capacity(types.len() / 20);
     let mut at = 0;
@@ -398,9 +403,14 @@ fn index(types: &[u8], first_id: u32) -> Result<Vec<u32>, BtfError> {
         let Some(head) = types.get(at..at + 12) else { return Err(BtfError::RecordTooLong(id)) };
         let info = read_u32(head, 4);
         let number = kind_number(info);
-        let Some(kind) = Kind::from_number(number) else { return Err(BtfError::UnknownKind { id, kind: number }) };
+        let vlen = info & 0xff_ffff;
+        let tail = match (Kind::from_number(number), layout.get(number as usize * 4..)) {
+            (Some(kind), _) => kind.tail(vlen),
+            (None, Some(&[once, each, _, _, ..])) => usize::from(once) + usize::from(each) * vlen as usize,
+            (None, _) => return Err(BtfError::UnknownKind { id, kind: number }),
+        };
         offsets.push(at as u32);
-        at += 12 + kind.tail(info & 0xff_ffff);
+        at += 12 + tail;
         if at > types.len() {
             return Err(BtfError::RecordTooLong(id));
         }

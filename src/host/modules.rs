@@ -1,0 +1,73 @@
+//! Kernel modules and their type information. Since Linux 5.11.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::btf::{Btf, BtfError};
+
+/// Why there is no type information of a module, or of the kernel.
+#[derive(Debug)]
+pub enum LoadError {
+    /// The kernel was built without BTF, or the module is not loaded: there is no such file.
+    Missing(PathBuf),
+    /// The file cannot be read.
+    Unreadable(PathBuf, io::Error),
+    /// The file is not what it should be.
+    Btf(PathBuf, BtfError),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::Missing(path) => write!(f, "there is no {}", path.display()),
+            LoadError::Unreadable(path, e) => write!(f, "cannot read {}: {e}", path.display()),
+            LoadError::Btf(path, e) => write!(f, "{}: {e}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// The directory with all type information, under a `/sys`.
+fn directory(sys: &Path) -> PathBuf {
+    sys.join("kernel/btf")
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    std::fs::read(path).map_err(|e| match e.kind() {
+        ErrorKind::NotFound => LoadError::Missing(path.to_owned()),
+        _ => LoadError::Unreadable(path.to_owned(), e),
+    })
+}
+
+/// The kernel's own types: from `/sys/kernel/btf/vmlinux`, or from a file that the user names.
+pub fn load_kernel(sys: &Path, file: Option<&Path>, release: &str) -> Result<Btf, LoadError> {
+    let path = file.map_or_else(|| directory(sys).join("vmlinux"), Path::to_owned);
+    let label = match file {
+        Some(_) => path.display().to_string(),
+        None => format!("/sys/kernel/btf/vmlinux, {release}"),
+    };
+    Btf::parse(read(&path)?, &label).map_err(|e| LoadError::Btf(path, e))
+}
+
+/// The modules with type information, sorted by name. Empty before Linux 5.11.
+pub fn list(sys: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(directory(sys)) else { return Vec::new() };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut names: Vec<String> = names.filter(|name| name != "vmlinux").collect();
+    names.sort();
+    names
+}
+
+/// The types of a module, on top of the kernel's.
+pub fn load(sys: &Path, name: &str, kernel: Arc<Btf>) -> Result<Btf, LoadError> {
+    // A name is one component: `..` and `a/b` are not modules.
+    let path = directory(sys).join(name);
+    if name.is_empty() || name.contains('/') || name.starts_with('.') {
+        return Err(LoadError::Missing(path));
+    }
+    let label = format!("/sys/kernel/btf/{name}");
+    Btf::parse_split(read(&path)?, &label, kernel).map_err(|e| LoadError::Btf(path, e))
+}

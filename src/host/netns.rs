@@ -1,0 +1,70 @@
+//! Network namespaces: inode numbers, which is what the kernel's `ns.inum` holds, and names.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// A network namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Netns {
+    /// Its inode number on nsfs, `ns.inum` in the kernel.
+    pub inode: u32,
+    /// A file that stands for it, to enter it with.
+    pub path: PathBuf,
+    /// The names that `ip netns` gives it.
+    pub names: Vec<String>,
+}
+
+/// The number in `net:[4026531840]`, the text of the links in `/proc/PID/ns`.
+pub fn parse_link(text: &str) -> Option<u32> {
+    text.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// The inode of the namespace that `path` stands for: a link in `/proc/PID/ns` or a file in `/run/netns`.
+pub fn inode(path: &Path) -> io::Result<u32> {
+    // Links of recorded hosts point nowhere, those of living ones are followed.
+    if let Some(inode) = std::fs::read_link(path).ok().as_deref().and_then(Path::to_str).and_then(parse_link) {
+        return Ok(inode);
+    }
+    let inode = std::fs::metadata(path)?.ino();
+    u32::try_from(inode).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not a network namespace"))
+}
+
+/// The namespace of this process.
+pub fn current(proc: &Path) -> io::Result<u32> {
+    inode(&proc.join("self/ns/net"))
+}
+
+/// All namespaces that a process is in or that have a name, sorted by inode.
+///
+/// Those that are held only by a socket or an open file are not found. Processes that end meanwhile are passed over.
+pub fn all(proc: &Path, run: &Path) -> Vec<Netns> {
+    let processes = entries(proc).filter(|(name, _)| name.bytes().all(|b| b.is_ascii_digit()));
+    let processes = processes.map(|(_, path)| (None, path.join("ns/net")));
+    let named = entries(&run.join("netns")).map(|(name, path)| (Some(name), path));
+    collect(named.chain(processes).filter_map(|(name, path)| Some((inode(&path).ok()?, name, path))))
+}
+
+fn entries(directory: &Path) -> impl Iterator<Item = (String, PathBuf)> + use<> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten();
+    let mut entries: Vec<_> = entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            Some((entry.file_name().into_string().ok()?, entry.path()))
+        })
+        .collect();
+    // Shorter numbers first: the oldest process stands for its namespace.
+    entries.sort_by(|(a, _), (b, _)| (a.len(), a).cmp(&(b.len(), b)));
+    entries.into_iter()
+}
+
+/// One [`Netns`] per inode, with all its names; the first path stands for it.
+fn collect(seen: impl Iterator<Item = (u32, Option<String>, PathBuf)>) -> Vec<Netns> {
+    let mut all: BTreeMap<u32, Netns> = BTreeMap::new();
+    for (inode, name, path) in seen {
+        let netns = all.entry(inode).or_insert_with(|| Netns { inode, path, names: Vec::new() });
+        netns.names.extend(name);
+    }
+    all.into_values().collect()
+}

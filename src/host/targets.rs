@@ -1,0 +1,215 @@
+//! The functions that carry an skb: which argument, and which of them can be traced here.
+//!
+//! [`Targets::find`] reads BTF; [`Targets::keep_traceable`] and [`Targets::place`] then compare with what the host
+//! lists. What is left out stays on record with its reason.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::btf::{Arch, Btf, BtfError, FentryLimit, PointerSet, TypeId};
+
+use super::functions::Traceable;
+use super::kallsyms::Addresses;
+use super::lines::NameSet;
+
+/// A function with an skb among its parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SkbFunction {
+    /// The name in BTF.
+    pub name: Box<str>,
+    /// The module that it belongs to; `None` for the kernel itself.
+    pub module: Option<Arc<str>>,
+    /// The places that it was found at: none before [`Targets::place`] or a list with addresses, several if static
+    /// functions of one name exist.
+    pub addresses: Vec<u64>,
+    /// The name to print, if it is not [`SkbFunction::name`]: the last alias in kallsyms.
+    pub alias: Option<Box<str>>,
+    /// Which parameter is the skb, counted from 1: the first that is a `struct sk_buff *`, `const` or not.
+    pub skb_arg: u8,
+    /// The register that holds it, counted from 0. One less than `skb_arg`, except after a struct that is passed by
+    /// value.
+    pub skb_register: u8,
+    /// Which parameter is an `enum skb_drop_reason`, counted from 1.
+    pub reason_arg: Option<u8>,
+    /// The function's number in the BTF of its module or of the kernel: what a fentry program is loaded with.
+    pub btf_id: TypeId,
+    /// How many parameters it has.
+    pub params: u8,
+    /// What keeps a fentry program from it.
+    pub fentry: Result<(), FentryLimit>,
+}
+
+impl SkbFunction {
+    /// The name as it is printed: `name`, or `name[module]`.
+    pub fn title(&self) -> String {
+        let name = self.alias.as_deref().unwrap_or(&self.name);
+        match &self.module {
+            Some(module) => format!("{name}[{module}]"),
+            None => name.to_owned(),
+        }
+    }
+}
+
+/// Why a function with an skb is not traced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeftOut {
+    /// The skb is a later parameter than the fifth: this one.
+    Position(u8),
+    /// The skb is passed on the stack.
+    OnStack,
+    /// Not in ftrace's list: inlined everywhere, removed after boot, or marked `notrace`.
+    NotTraceable,
+    /// Not in kallsyms: inlined everywhere.
+    NoSymbol,
+    /// Damaged type information.
+    Btf(BtfError),
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LeftOut::Position(n) => write!(f, "the skb is parameter {n}; only the first five are looked at"),
+            LeftOut::OnStack => f.write_str("the skb is passed on the stack"),
+            LeftOut::NotTraceable => f.write_str("not in the list of traceable functions: inlined or marked notrace"),
+            LeftOut::NoSymbol => f.write_str("not in kallsyms: inlined everywhere"),
+            LeftOut::Btf(e) => e.fmt(f),
+        }
+    }
+}
+
+/// A function that is not traced, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// The name in BTF.
+    pub name: Box<str>,
+    /// Its module.
+    pub module: Option<Arc<str>>,
+    /// The reason.
+    pub why: LeftOut,
+}
+
+/// The functions with an skb, of the kernel and of modules.
+#[derive(Clone, Debug, Default)]
+pub struct Targets {
+    /// Those that can be traced as far as is known, in the order of BTF.
+    pub functions: Vec<SkbFunction>,
+    /// Those that cannot.
+    pub rejected: Vec<Rejected>,
+}
+
+/// The last parameter that is looked at. pwru has five programs, one per position; x86-64 would allow a sixth.
+const LAST_POSITION: u32 = 5;
+
+/// Prepared once for the kernel, used for it and for its modules.
+pub struct Finder {
+    skb: PointerSet,
+    reason: PointerSet,
+    arch: Arch,
+}
+
+impl Finder {
+    /// Looks up the types that make a function interesting in the kernel's own BTF.
+    pub fn new(kernel: &Btf, arch: Arch) -> Finder {
+        let skb = PointerSet::to_struct(kernel, "sk_buff");
+        let reason = PointerSet::to_enum(kernel, "skb_drop_reason");
+        Finder { skb, reason, arch }
+    }
+
+    /// The pointers to `struct sk_buff`.
+    pub fn skb(&self) -> &PointerSet {
+        &self.skb
+    }
+
+    /// For a module whose BTF continues the kernel's.
+    pub fn for_module(&self, module: &Btf) -> Finder {
+        Finder { skb: self.skb.extended(module), reason: self.reason.extended(module), arch: self.arch }
+    }
+}
+
+impl Targets {
+    /// Adds the functions with an skb in `btf` itself (not in its base) whose name passes `filter`.
+    pub fn find(&mut self, btf: &Btf, finder: &Finder, module: Option<Arc<str>>, filter: impl Fn(&str) -> bool) {
+        for func in btf.functions() {
+            let Ok(proto) = func.proto() else { continue };
+            let Some(index) = (0..).zip(proto.param_types()).find(|&(_, t)| finder.skb.has_pointer(t)) else {
+                continue;
+            };
+            let (index, name) = (index.0, func.name());
+            if name.is_empty() || !filter(name) {
+                continue;
+            }
+            let position = |n: u32| u8::try_from(n + 1).unwrap_or(u8::MAX);
+            let place = match proto.register(index, finder.arch) {
+                _ if index >= LAST_POSITION => Err(LeftOut::Position(position(index))),
+                Ok(Some(register)) if u32::from(register) < LAST_POSITION => Ok(register),
+                Ok(Some(_) | None) => Err(LeftOut::OnStack),
+                Err(e) => Err(LeftOut::Btf(e)),
+            };
+            let place = place.and_then(|r| Ok((r, proto.fentry(finder.arch).map_err(LeftOut::Btf)?)));
+            let (skb_register, fentry) = match place {
+                Ok(place) => place,
+                Err(why) => {
+                    self.rejected.push(Rejected { name: name.into(), module: module.clone(), why });
+                    continue;
+                }
+            };
+            let reason = (0..).zip(proto.param_types()).find(|&(_, t)| finder.reason.has_value(t));
+            self.functions.push(SkbFunction {
+                name: name.into(),
+                module: module.clone(),
+                addresses: Vec::new(),
+                alias: None,
+                skb_arg: position(index),
+                skb_register,
+                reason_arg: reason.map(|(n, _)| position(n)),
+                btf_id: func.id(),
+                params: proto.param_count().try_into().unwrap_or(u8::MAX),
+                fentry,
+            });
+        }
+    }
+
+    /// The names of all functions, numbered as [`Targets::functions`] is (equal names share the first number): what to
+    /// look for in the host's lists.
+    pub fn names(&self) -> NameSet {
+        NameSet::new(self.functions.iter().map(|f| &*f.name))
+    }
+
+    /// Leaves out what is not in ftrace's list, and takes the addresses from it if it has them.
+    pub fn keep_traceable(&mut self, names: &NameSet, list: &Traceable) {
+        self.retain(LeftOut::NotTraceable, |f| {
+            let sites = names.find(&f.name).map_or(&[][..], |n| list.of(n));
+            let mut found = false;
+            for site in sites.iter().filter(|site| site.module.as_deref() == f.module.as_deref()) {
+                found = true;
+                f.addresses.extend(list.with_addresses.then_some(site.address));
+            }
+            found
+        });
+    }
+
+    /// Sets addresses and aliases from kallsyms, and leaves out what it does not have.
+    pub fn place(&mut self, names: &NameSet, symbols: &Addresses) {
+        self.retain(LeftOut::NoSymbol, |f| {
+            let found = names.find(&f.name).map_or(&[][..], |n| symbols.of(n));
+            let own = found.iter().filter(|found| found.module.as_deref() == f.module.as_deref());
+            f.addresses.clear();
+            for place in own {
+                f.addresses.push(place.address);
+                f.alias = (place.shown != f.name).then(|| place.shown.clone());
+            }
+            !f.addresses.is_empty()
+        });
+    }
+
+    fn retain(&mut self, why: LeftOut, mut keep: impl FnMut(&mut SkbFunction) -> bool) {
+        let rejected = &mut self.rejected;
+        self.functions.retain_mut(|f| {
+            let kept = keep(f);
+            if !kept {
+                rejected.push(Rejected { name: f.name.clone(), module: f.module.clone(), why: why.clone() });
+            }
+            kept
+        });
+    }
+}
