@@ -1,7 +1,13 @@
-//! Traces packets through the Linux kernel.
+//! Traces packets through the Linux kernel, function by function, and says where and why they died.
 
+pub mod attach;
 pub mod btf;
 pub mod cli;
+pub mod events;
 pub mod host;
+pub mod load;
+pub mod plan;
+pub mod program;
 pub mod record;
+pub mod run;
 pub mod sys;

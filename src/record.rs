@@ -16,8 +16,9 @@ pub const HEADER_BYTES: u32 = 80;
 /// One field of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Field {
-    /// u64. Which function was hit: in the low 32 bits the index into the plan's targets, or, where the kernel
-    /// has no attach cookies, the address of the probe (see [`Identity`]). Always there.
+    /// u64. Which function was hit: in the low 32 bits one more than the index into the plan's targets, or 0 if
+    /// the kernel did not say; or, where it has no attach cookies, the address of the probe (see [`Identity`]).
+    /// Always there.
     Function,
     /// u64. Address of the `struct sk_buff`. Always there.
     Skb,
@@ -114,7 +115,7 @@ pub const NO_REASON: u64 = u64::MAX;
 /// What [`Field::Function`] holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// The index of the target, in the low 32 bits (attach cookies, or one program per target).
+    /// One more than the index of the target, in the low 32 bits (attach cookies, or one program per target).
     Index,
     /// The address of the instruction that was probed; the target is the largest symbol not above it.
     Address,

@@ -5,11 +5,13 @@
 
 use std::path::PathBuf;
 
+pub mod features;
 pub mod functions;
 pub mod kallsyms;
 pub mod lines;
 pub mod modules;
 pub mod netns;
+pub mod survey;
 pub mod targets;
 
 pub use functions::{ListError, Traceable};

@@ -8,6 +8,7 @@ pub mod bpf;
 pub mod mmap;
 pub mod perf_event;
 pub mod process;
+pub mod stop;
 
 use std::io;
 use std::marker::PhantomData;

@@ -18,3 +18,22 @@ pub fn raise_memlock() {
     use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
     let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
 }
+
+/// Index of the interface `name` in the network namespace that the file `netns` stands for; without one in ours.
+pub fn ifindex(name: &str, netns: Option<&std::path::Path>) -> io::Result<u32> {
+    let look = || nix::net::if_::if_nametoindex(name).map_err(io::Error::from);
+    match netns {
+        None => look(),
+        Some(path) => {
+            let file = std::fs::File::open(path)?;
+            // A thread of its own, because it leaves our namespace for good.
+            std::thread::scope(|scope| {
+                let found = scope.spawn(|| {
+                    nix::sched::setns(&file, nix::sched::CloneFlags::CLONE_NEWNET)?;
+                    look()
+                });
+                found.join().unwrap_or_else(|_| Err(io::Error::other("the thread in the namespace died")))
+            })
+        }
+    }
+}

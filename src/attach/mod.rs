@@ -1,0 +1,158 @@
+//! Programs become live: one backend per file, all of one shape. Dropping [`Hooks`] detaches.
+
+mod fentry;
+mod kprobe;
+mod kprobe_multi;
+mod tracepoint;
+
+use crate::load::Loaded;
+use crate::plan::{Backend, Plan};
+use crate::sys::stop::Stop;
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// What is attached.
+#[derive(Debug)]
+pub struct Hooks {
+    /// Links that end when closed.
+    links: Vec<OwnedFd>,
+    /// Probes that are still being attached in the background.
+    background: Option<kprobe::Background>,
+    refused: Vec<Refused>,
+    attached: usize,
+}
+
+/// A target that the kernel did not let us attach to.
+#[derive(Debug)]
+pub struct Refused {
+    /// Index into the plan's targets.
+    pub target: u32,
+    /// The kernel's answer.
+    pub error: io::Error,
+}
+
+/// Why nothing could be attached.
+#[derive(Debug)]
+pub enum AttachError {
+    /// The kernel does not have this way in, or not for us.
+    Backend {
+        /// The way in.
+        backend: Backend,
+        /// What was tried.
+        what: &'static str,
+        /// The kernel's answer.
+        error: io::Error,
+    },
+    /// Every single target was refused.
+    Nothing {
+        /// The way in.
+        backend: Backend,
+        /// How many targets.
+        count: usize,
+        /// The kernel's answer to the first.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for AttachError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AttachError::Backend { backend, what, error } => write!(f, "{backend} does not work here: {what}: {error}"),
+            AttachError::Nothing { backend, count: 1, error } => {
+                write!(f, "{backend} could not attach to the only function: {error}")
+            }
+            AttachError::Nothing { backend, count, error } => {
+                write!(f, "{backend} could attach to none of {count} functions: {error}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for AttachError {}
+
+/// Attaches all programs. The kprobe backend goes on in the background; [`Hooks::wait`] tells when it is done.
+pub fn attach(loaded: &Loaded, plan: &Arc<Plan>) -> Result<Hooks, AttachError> {
+    let hooks = match plan.backend {
+        Backend::KprobeMulti => kprobe_multi::attach(loaded, plan)?,
+        Backend::Kprobe => return kprobe::attach(loaded, plan),
+        Backend::Fentry => fentry::attach(loaded)?,
+        Backend::Tracepoint => tracepoint::attach(loaded, plan)?,
+    };
+    hooks.or_nothing(plan)
+}
+
+impl Hooks {
+    fn new() -> Hooks {
+        Hooks { links: Vec::new(), background: None, refused: Vec::new(), attached: 0 }
+    }
+
+    /// An error if not a single target is attached.
+    fn or_nothing(mut self, plan: &Plan) -> Result<Hooks, AttachError> {
+        if self.attached == 0 && !self.refused.is_empty() {
+            let first = self.refused.remove(0);
+            return Err(AttachError::Nothing { backend: plan.backend, count: plan.targets.len(), error: first.error });
+        }
+        Ok(self)
+    }
+
+    /// Waits until everything is attached or `stop` is asked for, telling `progress` how many functions are done.
+    pub fn wait(&mut self, stop: &Stop, progress: &mut dyn FnMut(usize)) {
+        if let Some(background) = &self.background {
+            background.wait(stop, progress);
+        }
+    }
+
+    /// Whether attaching goes on.
+    pub fn is_attaching(&self) -> bool {
+        self.background.as_ref().is_some_and(|background| !background.is_done())
+    }
+
+    /// How many functions are attached now.
+    pub fn attached(&self) -> usize {
+        self.attached + self.background.as_ref().map_or(0, kprobe::Background::attached)
+    }
+
+    /// Ends all events at once, where detaching takes long.
+    pub fn silence(&mut self) {
+        if let Some(background) = self.background.take() {
+            let (probes, refused) = background.finish();
+            self.attached += probes.len();
+            self.refused.extend(refused);
+            kprobe::silence(&probes);
+            for probe in probes {
+                self.links.extend(probe.into_fds());
+            }
+        }
+    }
+
+    /// The targets that the kernel refused, as far as known.
+    pub fn refused(&self) -> &[Refused] {
+        &self.refused
+    }
+
+    /// Removes everything from the kernel.
+    pub fn detach(mut self) {
+        self.silence();
+        close_all(std::mem::take(&mut self.links));
+    }
+}
+
+/// Closing a link waits for the kernel to forget it; several threads wait side by side.
+fn close_all(links: Vec<OwnedFd>) {
+    const THREADS: usize = 8;
+    if links.len() < 2 {
+        return;
+    }
+    let mut shares: Vec<Vec<OwnedFd>> = (0..THREADS.min(links.len())).map(|_| Vec::new()).collect();
+    let count = shares.len();
+    for (n, link) in links.into_iter().enumerate() {
+        shares[n % count].push(link);
+    }
+    std::thread::scope(|scope| {
+        for share in shares {
+            scope.spawn(move || drop(share));
+        }
+    });
+}

@@ -1,0 +1,114 @@
+//! Records from the kernel, in batches, and how many were lost.
+
+mod ring;
+
+use crate::load::Loaded;
+use crate::plan::{Plan, Transport};
+use crate::program::{COUNTERS, EVENTS, SHARED};
+use crate::sys::bpf;
+use crate::sys::mmap::RingReader;
+use crate::sys::stop::Stop;
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Records of one size, one after another.
+#[derive(Debug)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    size: usize,
+}
+
+impl Batch {
+    /// The records in the order in which the kernel made room for them.
+    pub fn records(&self) -> impl Iterator<Item = &[u8]> {
+        self.bytes.chunks_exact(self.size)
+    }
+}
+
+/// What the reader has for its user.
+pub enum Next {
+    /// Records.
+    Batch(Batch),
+    /// None came for a while.
+    Idle,
+    /// None will come: the end was asked for and everything was read.
+    End,
+}
+
+/// The thread that empties the kernel's buffer.
+pub struct Events {
+    batches: Receiver<Batch>,
+    reader: Option<JoinHandle<io::Result<()>>>,
+    ending: Arc<AtomicBool>,
+    counters: OwnedFd,
+    cpus: usize,
+}
+
+/// How many batches may wait for the formatter: this much is kept in memory when output is slow.
+const WAITING: usize = 32;
+
+/// Starts reading. When `stop` is asked for, an empty batch comes; reading goes on until [`Events::end`].
+pub fn follow(loaded: &Loaded, plan: &Plan, stop: &Arc<Stop>) -> io::Result<Events> {
+    let Transport::Ring { bytes } = plan.transport;
+    let ring = RingReader::new(loaded.map(EVENTS), bytes)?;
+    let shared = loaded.map(SHARED).try_clone_to_owned()?;
+    let (send, batches) = crossbeam_channel::bounded(WAITING);
+    let size = plan.layout.size() as usize;
+    let ending = Arc::new(AtomicBool::new(false));
+    let reader = std::thread::Builder::new().name("reader".into()).spawn({
+        let (stop, ending) = (stop.clone(), ending.clone());
+        move || ring::Reader { ring, shared, size, send, ending }.run(&stop)
+    })?;
+    Ok(Events {
+        batches,
+        reader: Some(reader),
+        ending,
+        counters: loaded.map(COUNTERS).try_clone_to_owned()?,
+        cpus: bpf::possible_cpus()?,
+    })
+}
+
+impl Events {
+    /// The next records; `Idle` after `patience`, if there is a limit to it.
+    pub fn next(&mut self, patience: Option<Duration>) -> io::Result<Next> {
+        let received = match patience {
+            Some(patience) => self.batches.recv_timeout(patience),
+            None => self.batches.recv().map_err(RecvTimeoutError::from),
+        };
+        match received {
+            Ok(batch) => Ok(Next::Batch(batch)),
+            Err(RecvTimeoutError::Timeout) => Ok(Next::Idle),
+            Err(RecvTimeoutError::Disconnected) => {
+                if let Some(reader) = self.reader.take() {
+                    reader.join().unwrap_or_else(|_| Err(io::Error::other("the reader thread died")))?;
+                }
+                Ok(Next::End)
+            }
+        }
+    }
+
+    /// Says that no more records will come; [`Next::End`] follows when all are read.
+    pub fn end(&self) {
+        self.ending.store(true, Ordering::Release);
+    }
+
+    /// Records that are here already.
+    pub fn ready(&mut self) -> Option<Batch> {
+        match self.batches.try_recv() {
+            Ok(batch) => Some(batch),
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
+        }
+    }
+
+    /// Records that found no room in the buffer, on all CPUs.
+    pub fn lost(&self) -> io::Result<u64> {
+        let mut values = vec![0; 8 * self.cpus];
+        bpf::map_lookup(self.counters.as_fd(), 0, &mut values)?;
+        Ok(values.chunks_exact(8).map(|value| u64::from_ne_bytes(value.try_into().unwrap_or_default())).sum())
+    }
+}

@@ -1,0 +1,81 @@
+//! What this kernel lets programs do, found by doing it: tiny programs are loaded and dropped again.
+
+use crate::btf::{Btf, Func, Struct};
+use crate::sys::bpf::{self, AttachType, MapType, ProgLoad, ProgType};
+use asm::{Asm, Helper, R0, R1, R2, R3, u64};
+use std::io;
+use std::os::fd::OwnedFd;
+
+/// The kernel's answer to a try: `Ok` if it works, else what it said.
+pub type Answer = io::Result<()>;
+
+/// What was tried.
+#[derive(Debug)]
+pub struct Features {
+    /// `BPF_MAP_TYPE_RINGBUF` (Linux 5.8).
+    pub ring_buffer: Answer,
+    /// `bpf_rdonly_cast` (Linux 6.2): plain loads from any address. The BTF id of the function.
+    pub cast: io::Result<u32>,
+    /// `bpf_probe_read_kernel` (Linux 5.5); refused under lockdown=confidentiality.
+    pub read_kernel: Answer,
+    /// `bpf_get_attach_cookie` in kprobe programs (Linux 5.15).
+    pub cookie: Answer,
+}
+
+impl Features {
+    /// Tries everything. `btf` is the running kernel's.
+    pub fn try_all(btf: &Btf) -> Features {
+        Features {
+            ring_buffer: bpf::map_create(MapType::RingBuf, "whither_try", 0, 0, 64 << 10).map(drop),
+            cast: cast(btf),
+            read_kernel: read_kernel(),
+            cookie: cookie(),
+        }
+    }
+}
+
+fn cast(btf: &Btf) -> io::Result<u32> {
+    let missing = |_| io::Error::new(io::ErrorKind::Unsupported, "bpf_rdonly_cast is not in the kernel's BTF");
+    let kfunc = btf.find::<Func>("bpf_rdonly_cast").map_err(missing)?.id().0;
+    let skb = btf.find::<Struct>("sk_buff").map_err(missing)?.id().0;
+    let mut a = Asm::new("try_cast");
+    a.load(R1, u64(R1));
+    a.mov(R2, skb as i32);
+    a.call_kfunc(kfunc, 0);
+    a.load(R1, u64(R0));
+    finish(a, ProgType::RawTracepoint)?;
+    Ok(kfunc)
+}
+
+fn read_kernel() -> Answer {
+    let mut a = Asm::new("try_read");
+    let slot = a.stack(8);
+    a.load(R3, u64(R1));
+    a.lea(R1, slot);
+    a.mov(R2, 8);
+    a.call(Helper::ProbeReadKernel);
+    finish(a, ProgType::RawTracepoint).map(drop)
+}
+
+fn cookie() -> Answer {
+    let mut a = Asm::new("try_cookie");
+    a.call(Helper::GetAttachCookie);
+    finish(a, ProgType::Kprobe).map(drop)
+}
+
+/// Adds the end of a program and loads it.
+fn finish(mut a: Asm, kind: ProgType) -> io::Result<OwnedFd> {
+    a.mov(R0, 0);
+    a.exit();
+    let program = a.finish().map_err(|error| io::Error::other(error.to_string()))?;
+    let code = program.encode(|_| -1).map_err(|error| io::Error::other(error.to_string()))?;
+    let load = ProgLoad {
+        kind,
+        attach: AttachType::None,
+        name: program.name(),
+        code: &code,
+        attach_btf_id: 0,
+        attach_to: None,
+    };
+    bpf::prog_load(&load, &mut [])
+}

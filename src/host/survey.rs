@@ -1,0 +1,229 @@
+//! Everything that is read before a plan is made.
+
+use super::features::Features;
+use super::functions::{self, List};
+use super::kallsyms::Source;
+use super::{Finder, ListError, LoadError, NameSet, Roots, SymbolsError, Targets, modules, netns};
+use crate::btf::{Arch, Btf};
+use crate::cli::{Args, NetnsSpec};
+use crate::sys;
+use regex_lite::Regex;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What the kernel and the command line's names amount to on this machine. Nothing was changed.
+#[derive(Debug)]
+pub struct Host {
+    /// The kernel's release, such as `6.12.8-amd64`.
+    pub release: String,
+    /// The kernel's types.
+    pub btf: Arc<Btf>,
+    /// What programs may do.
+    pub features: Features,
+    /// The functions with an skb that `--filter-func` keeps.
+    pub functions: Targets,
+    /// Why the list of traceable functions was not used.
+    pub no_list: Option<ListError>,
+    /// Why functions have no addresses: only tracepoints can then be traced.
+    pub no_symbols: Option<SymbolsError>,
+    /// The pattern of `--filter-func`.
+    pub wanted: Wanted,
+    /// Inode of the network namespace that packets must be in.
+    pub netns: Option<u32>,
+    /// Index of the interface that packets must be on.
+    pub ifindex: Option<u32>,
+}
+
+/// The names that `--filter-func` keeps.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted(Option<Regex>);
+
+impl Wanted {
+    /// Compiles the pattern; without one every name is wanted.
+    pub fn new(pattern: Option<&str>) -> Result<Wanted, regex_lite::Error> {
+        pattern.map(Regex::new).transpose().map(Wanted)
+    }
+
+    /// Whether the leftmost match in `name` is all of `name`. That is pwru's rule: `a|ab` does not keep `ab`.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.as_ref().is_none_or(|pattern| pattern.find(name).is_some_and(|found| found.as_str() == name))
+    }
+
+    /// Whether there is no pattern.
+    pub fn is_all(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+/// Why the host cannot be read.
+#[derive(Debug)]
+pub enum HostError {
+    /// `--filter-func` is no regular expression.
+    Pattern(String),
+    /// No type information.
+    Btf(LoadError),
+    /// The namespace of `--filter-netns`.
+    Netns {
+        /// The file that stands for it.
+        path: PathBuf,
+        /// The kernel's answer.
+        error: io::Error,
+    },
+    /// `--filter-ifname` with a namespace that cannot be entered because only its number is known.
+    IfnameInode,
+    /// The interface of `--filter-ifname`.
+    Interface {
+        /// Its name.
+        name: String,
+        /// The kernel's answer.
+        error: io::Error,
+    },
+}
+
+impl HostError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            HostError::Btf(LoadError::Missing(_)) => {
+                Some("the kernel needs CONFIG_DEBUG_INFO_BTF; --kernel-btf FILE takes its types from a file")
+            }
+            HostError::IfnameInode => Some("name the namespace by a path, such as /proc/PID/ns/net or /run/netns/NAME"),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HostError::Pattern(text) => write!(f, "--filter-func is no regular expression: {text}"),
+            HostError::Btf(error) => write!(f, "no kernel type information (BTF): {error}"),
+            HostError::Netns { path, error } => {
+                write!(f, "--filter-netns: no network namespace at {}: {error}", path.display())
+            }
+            HostError::IfnameInode => {
+                f.write_str("--filter-ifname cannot look into a network namespace that is given as inode:NUMBER")
+            }
+            HostError::Interface { name, error } => {
+                write!(f, "--filter-ifname: no interface `{}`: {error}", name.escape_debug())
+            }
+        }
+    }
+}
+
+impl std::error::Error for HostError {}
+
+impl Host {
+    /// Reads what a run with `args` needs.
+    pub fn read(args: &Args, roots: &Roots) -> Result<Host, HostError> {
+        let wanted = Wanted::new(args.filter_func.as_deref()).map_err(|error| HostError::Pattern(error.to_string()))?;
+        let release = roots.release();
+        let (netns, ifindex) = scope(args, roots)?;
+        let btf = modules::load_kernel(&roots.sys, args.kernel_btf.as_deref(), &release).map_err(HostError::Btf)?;
+        let btf = Arc::new(btf);
+        let mut functions = Targets::default();
+        let finder = Finder::new(&btf, Arch::HOST);
+        functions.find(&btf, &finder, None, |name| wanted.has(name));
+        let module_names = if args.all_kmods { modules::list(&roots.sys) } else { args.kmods.clone() };
+        for name in &module_names {
+            let module = modules::load(&roots.sys, name, btf.clone()).map_err(HostError::Btf)?;
+            let finder = finder.for_module(&module);
+            functions.find(&module, &finder, Some(name.as_str().into()), |name| wanted.has(name));
+        }
+        let (no_list, no_symbols) = locate(&mut functions, roots);
+        let features = Features::try_all(&btf);
+        Ok(Host { release, btf, features, functions, no_list, no_symbols, wanted, netns, ifindex })
+    }
+}
+
+/// Finds out which functions can be traced and where they are.
+///
+/// `available_filter_functions_addrs` says both. Without it the list of names and kallsyms are read side by side: the
+/// kernel makes both texts up while they are read, which takes it most of a second on a slow machine.
+fn locate(functions: &mut Targets, roots: &Roots) -> (Option<ListError>, Option<SymbolsError>) {
+    let names = functions.names();
+    if names.is_empty() {
+        return (None, None);
+    }
+    match functions::open(&roots.sys, List::Addresses) {
+        Ok(_) => match functions::read(&roots.sys, &names) {
+            Ok(list) => {
+                functions.keep_traceable(&names, &list);
+                for function in &mut functions.functions {
+                    function.addresses.iter_mut().for_each(|address| *address = entry(*address));
+                }
+                return (None, None);
+            }
+            Err(error) => (Some(error), place(functions, &names, roots)),
+        },
+        Err(_) => {
+            let (list, symbols) = std::thread::scope(|scope| {
+                let list = scope.spawn(|| functions::read(&roots.sys, &names));
+                let symbols = Source::new(&roots.proc).addresses(&names);
+                (list.join(), symbols)
+            });
+            let no_list = match list {
+                Ok(Ok(list)) => {
+                    functions.keep_traceable(&names, &list);
+                    None
+                }
+                Ok(Err(error)) => Some(error),
+                Err(_) => Some(ListError::NotMounted),
+            };
+            match symbols {
+                Ok(symbols) => {
+                    functions.place(&names, &symbols);
+                    (no_list, None)
+                }
+                Err(error) => (no_list, Some(error)),
+            }
+        }
+    }
+}
+
+/// The entry of the function whose ftrace site is at `address`.
+///
+/// On x86_64 the site is 4 bytes behind the entry where the function begins with `endbr64`, and cookies are found by
+/// the entry (kernel/trace/bpf_trace.c `get_entry_ip`). Since Linux 6.2 functions are aligned to 16 bytes
+/// (CONFIG_FUNCTION_ALIGNMENT_16B), so the address tells. Where it is wrong the kernel refuses the address.
+fn entry(address: u64) -> u64 {
+    if cfg!(target_arch = "x86_64") && address % 16 == 4 { address - 4 } else { address }
+}
+
+fn place(functions: &mut Targets, names: &NameSet, roots: &Roots) -> Option<SymbolsError> {
+    match Source::new(&roots.proc).addresses(names) {
+        Ok(symbols) => {
+            functions.place(names, &symbols);
+            None
+        }
+        Err(error) => Some(error),
+    }
+}
+
+/// The namespace and the interface that packets must be in, as numbers.
+fn scope(args: &Args, roots: &Roots) -> Result<(Option<u32>, Option<u32>), HostError> {
+    let inode = |path: PathBuf| match netns::inode(&path) {
+        Ok(inode) => Ok(inode),
+        Err(error) => Err(HostError::Netns { path, error }),
+    };
+    let netns = match &args.filter_netns {
+        Some(NetnsSpec::Inode(inode)) => Some(*inode),
+        Some(NetnsSpec::Path(path)) => Some(inode(path.clone())?),
+        None => None,
+    };
+    let Some(name) = &args.filter_ifname else { return Ok((netns, None)) };
+    let within = match &args.filter_netns {
+        Some(NetnsSpec::Inode(_)) => return Err(HostError::IfnameInode),
+        Some(NetnsSpec::Path(path)) => Some(path.as_path()),
+        None => None,
+    };
+    let ifindex =
+        sys::process::ifindex(name, within).map_err(|error| HostError::Interface { name: name.clone(), error })?;
+    let netns = match netns {
+        Some(netns) => netns,
+        None => inode(roots.proc.join("self/ns/net"))?,
+    };
+    Ok((Some(netns), Some(ifindex)))
+}

@@ -1,0 +1,173 @@
+//! Blueprints past the verifier: descriptors of maps and programs.
+
+use crate::program::{Blueprint, Programs};
+use crate::sys::bpf::{self, ProgLoad};
+use asm::MapRef;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::panic::Location;
+
+/// Everything that was loaded; dropping it unloads what nothing else holds.
+#[derive(Debug)]
+pub struct Loaded {
+    maps: Vec<OwnedFd>,
+    /// The programs, in the order of the blueprints.
+    pub programs: Vec<Program>,
+}
+
+/// A loaded program and what it is to be attached to.
+#[derive(Debug)]
+pub struct Program {
+    /// The program.
+    pub fd: OwnedFd,
+    /// Its name.
+    pub name: String,
+    /// Indices into the plan's targets.
+    pub targets: Vec<u32>,
+}
+
+impl Loaded {
+    /// The map that programs know as `map`.
+    pub fn map(&self, map: MapRef) -> BorrowedFd<'_> {
+        self.maps[map.0 as usize].as_fd()
+    }
+}
+
+/// Why a map or program was not loaded.
+#[derive(Debug)]
+pub enum LoadError {
+    /// The kernel did not make a map.
+    Map {
+        /// Name of the map.
+        name: &'static str,
+        /// Its answer.
+        error: io::Error,
+    },
+    /// The kernel did not take a program.
+    Program {
+        /// Name of the program.
+        name: String,
+        /// Its answer.
+        error: io::Error,
+        /// What the verifier said, if it said anything.
+        refusal: Option<Refusal>,
+    },
+    /// Our own mistake: the program cannot be encoded.
+    Encode(String),
+}
+
+/// The verifier's complaint, traced back to our source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The line that says what is wrong.
+    pub message: String,
+    /// The instruction that it is about, as the verifier prints it.
+    pub instruction: Option<String>,
+    /// Where that instruction was emitted.
+    pub source: Option<&'static Location<'static>>,
+    /// The whole log.
+    pub log: String,
+}
+
+impl LoadError {
+    /// The kernel's answer, if it was the kernel that refused.
+    pub fn io(&self) -> Option<&io::Error> {
+        match self {
+            LoadError::Map { error, .. } | LoadError::Program { error, .. } => Some(error),
+            LoadError::Encode(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::Map { name, error } => write!(f, "the kernel made no map `{name}`: {error}"),
+            LoadError::Program { name, refusal: Some(refusal), .. } => {
+                write!(f, "the kernel refused program `{name}`: {}", refusal.message)?;
+                if let Some(instruction) = &refusal.instruction {
+                    write!(f, "\n  at {instruction}")?;
+                    if let Some(source) = refusal.source {
+                        write!(f, ", emitted by {}:{}", source.file(), source.line())?;
+                    }
+                }
+                write!(f, "\nhint: --dump=verifier prints the whole log")
+            }
+            LoadError::Program { name, error, refusal: None } => {
+                write!(f, "the kernel refused program `{name}`: {error}")
+            }
+            LoadError::Encode(text) => write!(f, "a program cannot be encoded: {text}"),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// Creates the maps and loads the programs.
+pub fn load(blueprints: &Programs) -> Result<Loaded, LoadError> {
+    let mut maps = Vec::new();
+    for map in &blueprints.maps {
+        let fd = bpf::map_create(map.kind, map.name, map.key, map.value, map.entries)
+            .map_err(|error| LoadError::Map { name: map.name, error })?;
+        maps.push(fd);
+    }
+    let mut programs = Vec::new();
+    for blueprint in &blueprints.programs {
+        let fd = load_program(blueprint, &maps)?;
+        programs.push(Program { fd, name: blueprint.code.name().to_owned(), targets: blueprint.targets.clone() });
+    }
+    Ok(Loaded { maps, programs })
+}
+
+/// How much text of the verifier is asked for. It keeps the end of a longer one since Linux 6.4; before, it cuts.
+const LOG_BYTES: usize = 4 << 20;
+
+fn load_program(blueprint: &Blueprint, maps: &[OwnedFd]) -> Result<OwnedFd, LoadError> {
+    let code = blueprint
+        .code
+        .encode(|map: MapRef| maps[map.0 as usize].as_raw_fd())
+        .map_err(|error| LoadError::Encode(error.to_string()))?;
+    let program = ProgLoad {
+        kind: blueprint.kind,
+        attach: blueprint.attach,
+        name: blueprint.code.name(),
+        code: &code,
+        attach_btf_id: blueprint.btf_id,
+        attach_to: None,
+    };
+    bpf::prog_load(&program, &mut []).or_else(|error| {
+        let mut log = vec![0; LOG_BYTES];
+        // The kernel may take it now (memory was short): then all is well.
+        match bpf::prog_load(&program, &mut log) {
+            Ok(fd) => Ok(fd),
+            Err(_) => Err(LoadError::Program {
+                name: blueprint.code.name().to_owned(),
+                error,
+                refusal: refusal(&log, &blueprint.code),
+            }),
+        }
+    })
+}
+
+/// Finds the line of the verifier's `log` that matters.
+fn refusal(log: &[u8], code: &asm::Program) -> Option<Refusal> {
+    let text = log.split(|&byte| byte == 0).next().unwrap_or(&[]);
+    let log = String::from_utf8_lossy(text).into_owned();
+    let lines: Vec<&str> = log.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    let statistics = ["processed ", "verification time", "stack depth"];
+    let at = lines.iter().rposition(|line| !statistics.iter().any(|start| line.starts_with(start)))?;
+    let instruction = lines[..=at].iter().rev().find(|line| slot(line).is_some());
+    Some(Refusal {
+        message: lines[at].to_owned(),
+        instruction: instruction.map(|line| line.split(" ; ").next().unwrap_or(line).trim().to_owned()),
+        source: instruction.and_then(|line| slot(line)).and_then(|slot| code.source_of(slot)),
+        log: log.clone(),
+    })
+}
+
+/// The slot number of a line such as `14: (61) r1 = *(u32 *)(r10 -4)`.
+fn slot(line: &str) -> Option<usize> {
+    let (number, rest) = line.split_once(": ")?;
+    if rest.starts_with('(') { number.parse().ok() } else { None }
+}

@@ -1,0 +1,164 @@
+//! The members of kernel structures that programs read, found in BTF: CO-RE by hand.
+
+use crate::btf::{Btf, Composite, Path, PathError, PathErrorKind, Struct, TypeId};
+
+/// One member: where it lies in its structure and how many bytes it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// Bytes from the start of the structure.
+    pub offset: u32,
+    /// 1, 2, 4 or 8, or the length of an array.
+    pub size: u32,
+}
+
+impl Spot {
+    /// The first byte behind the member.
+    pub fn end(self) -> u32 {
+        self.offset + self.size
+    }
+}
+
+/// `struct sk_buff`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skb {
+    /// The structure itself.
+    pub id: TypeId,
+    /// `unsigned char *head`: the start of the buffer that the header offsets count from.
+    pub head: Spot,
+    /// `unsigned char *data`: where the current layer starts.
+    pub data: Spot,
+    /// `sk_buff_data_t tail`: end of the linear data, counted from `head`.
+    pub tail: Spot,
+    /// `unsigned int len`: all data from `data` on, fragments included.
+    pub len: Spot,
+    /// `__u16 mac_header`: from `head`; 0xffff if unset.
+    pub mac_header: Spot,
+    /// `__u16 network_header`: from `head`; 0 if never set.
+    pub network_header: Spot,
+    /// `__be16 protocol`.
+    pub protocol: Spot,
+    /// `__u32 mark`.
+    pub mark: Spot,
+    /// `struct net_device *dev`.
+    pub dev: Spot,
+    /// `struct sock *sk`.
+    pub sk: Spot,
+    /// `unsigned long _skb_refdst`: a `struct dst_entry *` with flags in bit 0.
+    pub refdst: Spot,
+    /// The 20 bytes of `cb` that tc programs see: `qdisc_skb_cb.data`.
+    pub tc_cb: Spot,
+}
+
+/// `struct net_device`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetDevice {
+    /// The structure itself.
+    pub id: TypeId,
+    /// `int ifindex`.
+    pub ifindex: Spot,
+    /// `unsigned int mtu`.
+    pub mtu: Spot,
+    /// `struct net *nd_net.net`.
+    pub net: Spot,
+}
+
+/// `struct dst_entry` and the metrics that it points to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dst {
+    /// The structure itself.
+    pub id: TypeId,
+    /// `unsigned long _metrics`: a pointer with flags in bits 0 and 1.
+    pub metrics: Spot,
+    /// `struct net_device *dev`.
+    pub dev: Spot,
+    /// `struct dst_metrics`.
+    pub metrics_id: TypeId,
+    /// `metrics[RTAX_MTU - 1]` (include/uapi/linux/rtnetlink.h).
+    pub metrics_mtu: Spot,
+}
+
+/// A structure with a long array of bytes, through which any memory can be read after a cast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes {
+    /// The structure.
+    pub id: TypeId,
+    /// Its array.
+    pub array: Spot,
+}
+
+/// All members that programs may read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// `struct sk_buff`.
+    pub skb: Skb,
+    /// `struct net_device`.
+    pub dev: NetDevice,
+    /// `struct net` and `ns.inum` in it.
+    pub net: (TypeId, Spot),
+    /// `struct sock` and `__sk_common.skc_net.net` in it.
+    pub sock: (TypeId, Spot),
+    /// `struct dst_entry`.
+    pub dst: Dst,
+    /// A structure for reading bytes, `None` if this kernel has none of those known.
+    pub bytes: Option<Bytes>,
+}
+
+impl Kernel {
+    /// Finds all members in `btf`.
+    pub fn find(btf: &Btf) -> Result<Kernel, PathError> {
+        let spot = |root: &str, chain: &str| btf.path(root, chain).map(|path| Spot::of(&path));
+        let id = |name: &str| {
+            btf.find::<Struct>(name)
+                .map(|found| found.id())
+                .map_err(|error| PathError { kind: PathErrorKind::Root(error), span: 0..name.len() })
+        };
+        let cb = spot("sk_buff", "cb")?;
+        let tc_cb = spot("qdisc_skb_cb", "data")?;
+        Ok(Kernel {
+            skb: Skb {
+                id: id("sk_buff")?,
+                head: spot("sk_buff", "head")?,
+                data: spot("sk_buff", "data")?,
+                tail: spot("sk_buff", "tail")?,
+                len: spot("sk_buff", "len")?,
+                mac_header: spot("sk_buff", "mac_header")?,
+                network_header: spot("sk_buff", "network_header")?,
+                protocol: spot("sk_buff", "protocol")?,
+                mark: spot("sk_buff", "mark")?,
+                dev: spot("sk_buff", "dev")?,
+                sk: spot("sk_buff", "sk")?,
+                refdst: spot("sk_buff", "_skb_refdst")?,
+                tc_cb: Spot { offset: cb.offset + tc_cb.offset, size: 20 },
+            },
+            dev: NetDevice {
+                id: id("net_device")?,
+                ifindex: spot("net_device", "ifindex")?,
+                mtu: spot("net_device", "mtu")?,
+                net: spot("net_device", "nd_net.net")?,
+            },
+            net: (id("net")?, spot("net", "ns.inum")?),
+            sock: (id("sock")?, spot("sock", "__sk_common.skc_net.net")?),
+            dst: Dst {
+                id: id("dst_entry")?,
+                metrics: spot("dst_entry", "_metrics")?,
+                dev: spot("dst_entry", "dev")?,
+                metrics_id: id("dst_metrics")?,
+                metrics_mtu: spot("dst_metrics", "metrics[1]")?,
+            },
+            bytes: BYTES.iter().find_map(|&(root, chain)| {
+                let array = spot(root, chain).ok().filter(|array| array.size >= 128)?;
+                Some(Bytes { id: btf.find::<Composite>(root).ok()?.id(), array })
+            }),
+        })
+    }
+}
+
+/// Structures that end in a long array of characters, the longest first.
+const BYTES: [(&str, &str); 2] = [("linux_binprm", "buf"), ("__kernel_sockaddr_storage", "__data")];
+
+impl Spot {
+    /// Where a chain without pointers ends.
+    fn of(path: &Path) -> Spot {
+        Spot { offset: path.leaf.offset, size: path.leaf.size }
+    }
+}

@@ -1,0 +1,111 @@
+//! The decisions.
+
+use super::kernel::Kernel;
+use super::{Backend, Columns, Filters, Memory, Plan, PlanError, Target, Transport, targets};
+use crate::btf::PointerSet;
+use crate::cli::{Args, Timestamp};
+use crate::host::survey::Host;
+use crate::record::Identity;
+
+/// How many functions fentry is tried on without being asked for: each takes the kernel 10 to 150 ms.
+const FENTRY_LIMIT: usize = 64;
+
+/// The ways in that are worth trying on `host`, the best first.
+pub fn ladder(args: &Args, host: &Host) -> Vec<Backend> {
+    if let Some(backend) = args.backend {
+        return vec![backend];
+    }
+    let mut rungs = Vec::new();
+    if !host.functions.functions.is_empty() {
+        if host.no_symbols.is_none() {
+            rungs.extend([Backend::KprobeMulti, Backend::Kprobe]);
+        }
+        if host.functions.functions.len() <= FENTRY_LIMIT {
+            rungs.push(Backend::Fentry);
+        }
+    }
+    rungs.push(Backend::Tracepoint);
+    rungs
+}
+
+impl Plan {
+    /// Decides what is traced by `backend` and what is sent.
+    pub fn new(args: &Args, host: &Host, backend: Backend) -> Result<Plan, PlanError> {
+        let kernel = Kernel::find(&host.btf).map_err(PlanError::Kernel)?;
+        let targets = targets(host, backend);
+        if targets.is_empty() {
+            return Err(nothing(host, backend));
+        }
+        let columns = Columns {
+            time: args.timestamp != Timestamp::None,
+            meta: args.output_meta,
+            tuple: args.output_tuple,
+            cb: args.output_meta && args.output_skb_cb,
+            caller: args.output_caller,
+            reason: targets.iter().any(|target| target.reason_arg.is_some()),
+        };
+        let identity = match backend {
+            Backend::Kprobe if host.features.cookie.is_err() => Identity::Address,
+            _ => Identity::Index,
+        };
+        let memory = match host.features.cast {
+            Ok(kfunc) => Memory::Cast { kfunc },
+            Err(_) => Memory::Read,
+        };
+        let filters = Filters { mark: args.filter_mark, netns: host.netns, ifindex: host.ifindex, packet: None };
+        Ok(Plan {
+            backend,
+            memory,
+            transport: Transport::Ring { bytes: ring_size(args.buffer_size) },
+            targets,
+            filters,
+            layout: columns.layout(identity),
+            kernel,
+        })
+    }
+}
+
+/// The next power of two, within what the kernel accepts.
+fn ring_size(bytes: u64) -> u32 {
+    let bytes = bytes.clamp(64 << 10, 1 << 30);
+    u32::try_from(bytes.next_power_of_two()).unwrap_or(1 << 30)
+}
+
+fn targets(host: &Host, backend: Backend) -> Vec<Target> {
+    let mut targets: Vec<Target> = match backend {
+        Backend::Tracepoint => tracepoints(host),
+        Backend::Fentry => {
+            host.functions.functions.iter().filter(|function| function.fentry.is_ok()).map(Target::from).collect()
+        }
+        Backend::Kprobe | Backend::KprobeMulti => host.functions.functions.iter().map(Target::from).collect(),
+    };
+    targets::most_telling_first(&mut targets);
+    targets
+}
+
+fn tracepoints(host: &Host) -> Vec<Target> {
+    let skb = PointerSet::to_struct(&host.btf, "sk_buff");
+    let reason = PointerSet::to_enum(&host.btf, "skb_drop_reason");
+    let position = |index: usize| u8::try_from(index + 1).ok();
+    host.btf
+        .tracepoints()
+        .filter(|tracepoint| host.wanted.has(tracepoint.name()))
+        .filter_map(|tracepoint| {
+            let skb_arg = tracepoint.args().position(|arg| skb.has_pointer(arg)).and_then(position)?;
+            Some(Target {
+                name: tracepoint.name().to_owned(),
+                module: None,
+                addresses: Vec::new(),
+                skb_arg,
+                reason_arg: tracepoint.args().position(|arg| reason.has_value(arg)).and_then(position),
+                btf_id: tracepoint.id().0,
+            })
+        })
+        .collect()
+}
+
+/// Why no target is left.
+fn nothing(host: &Host, backend: Backend) -> PlanError {
+    let backend = backend.word();
+    if host.wanted.is_all() { PlanError::NoFunction { backend } } else { PlanError::NoMatch { backend } }
+}

@@ -1,0 +1,177 @@
+//! Everything that is decided before the kernel is touched: what is traced, how, and what is sent.
+
+pub mod kernel;
+pub mod make;
+pub mod targets;
+
+use crate::btf::PathError;
+pub use crate::cli::{Backend, Mark};
+use crate::record::{Field, Identity, Layout};
+use kernel::Kernel;
+use std::fmt;
+pub use targets::Target;
+
+/// What will be traced and how. A pure function of the command line and the host.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The way in.
+    pub backend: Backend,
+    /// How programs read kernel memory.
+    pub memory: Memory,
+    /// How records reach user space.
+    pub transport: Transport,
+    /// The functions; a function's index here is its identity in records.
+    pub targets: Vec<Target>,
+    /// What a packet must pass.
+    pub filters: Filters,
+    /// The fields of a record.
+    pub layout: Layout,
+    /// Where the members of kernel structures lie.
+    pub kernel: Kernel,
+}
+
+/// How programs read kernel memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// Plain loads after `bpf_rdonly_cast`, the function with this BTF id (Linux 6.2).
+    Cast {
+        /// BTF id of `bpf_rdonly_cast`.
+        kfunc: u32,
+    },
+    /// Plain loads: the verifier knows the type of the skb and of what it points to (fentry, `tp_btf`).
+    Direct,
+    /// `bpf_probe_read_kernel` (Linux 5.5).
+    Read,
+}
+
+/// How records reach user space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A ring buffer for all CPUs (Linux 5.8).
+    Ring {
+        /// Size: a power of two, a multiple of the page size.
+        bytes: u32,
+    },
+}
+
+/// What a packet must pass.
+#[derive(Clone, Debug, Default)]
+pub struct Filters {
+    /// `--filter-mark`.
+    pub mark: Option<Mark>,
+    /// `--filter-netns`: inode number of the network namespace.
+    pub netns: Option<u32>,
+    /// `--filter-ifname`: index of the interface.
+    pub ifindex: Option<u32>,
+    /// The pcap expression, for packets with an Ethernet header.
+    pub packet: Option<String>,
+}
+
+impl Filters {
+    /// Whether every packet passes.
+    pub fn is_empty(&self) -> bool {
+        self.mark.is_none() && self.netns.is_none() && self.ifindex.is_none() && self.packet.is_none()
+    }
+}
+
+/// What the columns of this run need from the kernel.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Columns {
+    /// Time of the event.
+    pub time: bool,
+    /// Network namespace, mark, interface, protocol, MTU, length.
+    pub meta: bool,
+    /// Addresses and ports.
+    pub tuple: bool,
+    /// `__sk_buff->cb[]`.
+    pub cb: bool,
+    /// The caller of the function.
+    pub caller: bool,
+    /// Drop reasons: some target has one.
+    pub reason: bool,
+}
+
+impl Columns {
+    /// The layout of the records that carry these columns.
+    pub fn layout(self, identity: Identity) -> Layout {
+        let mut fields = vec![Field::Comm];
+        let mut want = |wanted: bool, more: &[Field]| {
+            if wanted {
+                fields.extend_from_slice(more);
+            }
+        };
+        want(self.time, &[Field::Time]);
+        want(self.meta, &[Field::Netns, Field::Mark, Field::Ifindex, Field::Len, Field::Mtu, Field::Protocol]);
+        // The tuple of an ARP or VLAN packet is told by the protocol.
+        want(self.tuple, &[Field::Protocol, Field::Headers]);
+        want(self.cb, &[Field::Cb]);
+        want(self.caller, &[Field::Caller]);
+        want(self.reason, &[Field::Reason]);
+        Layout::new(&fields, identity)
+    }
+}
+
+impl Plan {
+    /// The indices of the targets that `wanted` holds for.
+    pub fn targets_where(&self, wanted: impl Fn(&Target) -> bool) -> Vec<u32> {
+        (0u32..).zip(&self.targets).filter(|(_, target)| wanted(target)).map(|(index, _)| index).collect()
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "backend  {}", self.backend)?;
+        writeln!(f, "memory   {:?}", self.memory)?;
+        writeln!(f, "records  {:?}", self.transport)?;
+        if let Some(Mark { value, mask }) = self.filters.mark {
+            writeln!(f, "filter   mark & {mask:#x} == {value:#x}")?;
+        }
+        if let Some(netns) = self.filters.netns {
+            writeln!(f, "filter   netns {netns}")?;
+        }
+        if let Some(ifindex) = self.filters.ifindex {
+            writeln!(f, "filter   ifindex {ifindex}")?;
+        }
+        if let Some(graph) = &self.filters.packet {
+            for line in graph.to_string().lines() {
+                writeln!(f, "filter   {line}")?;
+            }
+        }
+        write!(f, "{}", self.layout)?;
+        for target in &self.targets {
+            writeln!(f, "target   {target}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why there is nothing to trace, or why it cannot be said what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlanError {
+    /// The kernel's type information lacks something that every run needs.
+    Kernel(PathError),
+    /// Not one function takes an skb, by what this kernel shows.
+    NoFunction {
+        /// The way in.
+        backend: &'static str,
+    },
+    /// `--filter-func` keeps none.
+    NoMatch {
+        /// The way in.
+        backend: &'static str,
+    },
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PlanError::Kernel(error) => write!(f, "the kernel's types are not as expected: {}", error.kind),
+            PlanError::NoFunction { backend } => write!(f, "cannot find a kernel function to trace by {backend}"),
+            PlanError::NoMatch { backend } => {
+                write!(f, "cannot find a matching kernel function: --filter-func keeps none to trace by {backend}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for PlanError {}

@@ -1,0 +1,69 @@
+//! What a program is attached to.
+
+use crate::host::SkbFunction;
+use std::fmt;
+
+/// A function or tracepoint that will be traced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Name of the function, or of the tracepoint without `btf_trace_`.
+    pub name: String,
+    /// The module that it belongs to; `None` for the kernel itself.
+    pub module: Option<String>,
+    /// Where it starts: several places if several static functions have this name, none for a tracepoint.
+    pub addresses: Vec<u64>,
+    /// Position of the skb among the arguments, from 1.
+    pub skb_arg: u8,
+    /// Position of the `enum skb_drop_reason` among the arguments, from 1.
+    pub reason_arg: Option<u8>,
+    /// BTF id of the function.
+    pub btf_id: u32,
+}
+
+impl From<&SkbFunction> for Target {
+    fn from(function: &SkbFunction) -> Target {
+        Target {
+            name: function.alias.as_deref().unwrap_or(&function.name).to_owned(),
+            module: function.module.as_deref().map(str::to_owned),
+            addresses: function.addresses.clone(),
+            skb_arg: function.skb_register + 1,
+            reason_arg: function.reason_arg,
+            btf_id: function.btf_id.0,
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<30} skb is argument {}", self.name, self.skb_arg)?;
+        if let Some(position) = self.reason_arg {
+            write!(f, ", drop reason is argument {position}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Functions that show most of a packet's life, and so are attached first where attaching is slow.
+const FIRST: [&str; 16] = [
+    "kfree_skb_reason",
+    "sk_skb_reason_drop",
+    "kfree_skb",
+    "__netif_receive_skb_core",
+    "ip_rcv",
+    "ip_local_out",
+    "ipv6_rcv",
+    "ip6_output",
+    "__dev_queue_xmit",
+    "dev_hard_start_xmit",
+    "tcp_v4_rcv",
+    "tcp_v6_rcv",
+    "udp_rcv",
+    "ip_output",
+    "ip_forward",
+    "consume_skb",
+];
+
+/// Puts the functions that show most in front.
+pub fn most_telling_first(targets: &mut [Target]) {
+    targets.sort_by_key(|target| FIRST.iter().position(|&name| name == target.name).unwrap_or(FIRST.len()));
+}

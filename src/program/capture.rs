@@ -1,0 +1,244 @@
+//! What a program sends: a record with exactly the fields of this run.
+
+use crate::plan::Plan;
+use crate::plan::kernel::{Kernel, Spot};
+use crate::program::locate::Packet;
+use crate::program::read::{self, View};
+use crate::program::{COUNTERS, EVENTS, Entry, SHARED};
+use crate::record::{Field, HEADER_BYTES, Layout};
+use asm::{Asm, Helper, Label, Mem, R0, R1, R2, R3, R7, R8, R9, Size, W0, W1, u32, u64};
+
+/// The members of `struct sk_buff` that the record of this run needs.
+pub fn wanted(kernel: &Kernel, layout: &Layout) -> Vec<Spot> {
+    let skb = &kernel.skb;
+    let mut out = Vec::new();
+    let mut want = |fields: &[Field], spots: &[Spot]| {
+        if fields.iter().any(|&field| layout.has(field)) {
+            out.extend_from_slice(spots);
+        }
+    };
+    want(&[Field::Mark], &[skb.mark]);
+    want(&[Field::Len], &[skb.len]);
+    want(&[Field::Protocol], &[skb.protocol]);
+    want(&[Field::Netns], &[skb.dev, skb.sk]);
+    want(&[Field::Ifindex], &[skb.dev]);
+    want(&[Field::Mtu], &[skb.dev, skb.refdst]);
+    want(&[Field::Cb], &[skb.tc_cb]);
+    out
+}
+
+/// Emits: reserve a record, fill it, send it. A record that finds no room is counted.
+///
+/// In: R6 = context, R7 = skb, `view` open for [`wanted`], the slots of `packet`. Clobbers everything; ends by
+/// jumping to `end` or falling through to it.
+pub fn send(a: &mut Asm, plan: &Plan, entry: &Entry, view: &View, packet: Packet, end: Label) {
+    let layout = &plan.layout;
+    let lost = a.label();
+    let filled = a.label();
+    a.load_map(R1, EVENTS);
+    a.mov(R2, layout.size() as i32);
+    a.mov(R3, 0);
+    a.call(Helper::RingbufReserve);
+    a.jeq(R0, 0, lost);
+    a.mov(R9, R0);
+
+    head(a, layout, entry, packet);
+    skb_fields(a, plan, view);
+    devices(a, plan, view);
+    headers(a, layout, packet);
+
+    a.bind(filled);
+    let quiet = a.label();
+    a.note("does the reader wait?");
+    a.load_map_value(R1, SHARED, 0);
+    a.load(R1, u32(R1));
+    a.mov(R2, NO_WAKEUP);
+    a.jeq(R1, 0, quiet);
+    a.mov(R2, FORCE_WAKEUP);
+    a.bind(quiet);
+    a.mov(R1, R9);
+    a.call(Helper::RingbufSubmit);
+    a.jump(end);
+
+    a.bind(lost);
+    counters(a);
+    a.jeq(R0, 0, end);
+    a.mov(R1, 1);
+    a.atomic_add(u64(R0), R1);
+}
+
+const NO_WAKEUP: i32 = 1;
+const FORCE_WAKEUP: i32 = 2;
+
+/// Emits R0 = this CPU's counters. Clobbers: R1-R5.
+fn counters(a: &mut Asm) {
+    let mark = a.stack_mark();
+    let key = a.stack(4);
+    a.store(u32(key), 0);
+    a.load_map(R1, COUNTERS);
+    a.lea(R2, key);
+    a.call(Helper::MapLookupElem);
+    a.stack_release(mark);
+}
+
+/// The operand of `field` in the record at R9.
+fn at(layout: &Layout, field: Field) -> Option<Mem> {
+    let size = Size::from_bytes(field.size() as usize)?;
+    layout.offset(field).map(|offset| Mem::new(size, R9 + offset as i32))
+}
+
+fn head(a: &mut Asm, layout: &Layout, entry: &Entry, packet: Packet) {
+    let head = |field| at(layout, field).expect("every record has the head");
+    entry.identity(a);
+    a.store(head(Field::Function), R0);
+    if let Some(to) = at(layout, Field::Reason) {
+        entry.reason(a);
+        a.store(to, R1);
+    }
+    a.store(head(Field::Skb), R7);
+    a.call(Helper::GetCurrentPidTgid);
+    a.rsh(R0, 32);
+    a.store(head(Field::Pid), R0);
+    a.call(Helper::GetSmpProcessorId);
+    a.store(head(Field::Cpu), R0);
+    let no_counters = a.label();
+    counters(a);
+    a.mov(R1, 0);
+    a.jeq(R0, 0, no_counters);
+    a.load(R1, u64(R0));
+    a.bind(no_counters);
+    a.store(head(Field::Lost), R1);
+    a.load(R1, u64(packet.network_len));
+    a.store(head(Field::HeaderLen), R1);
+    if let Some(to) = at(layout, Field::Time) {
+        a.call(Helper::KtimeGetNs);
+        a.store(to, R0);
+    }
+    if let Some(offset) = layout.offset(Field::Comm) {
+        a.mov(R1, R9);
+        a.add(R1, offset as i32);
+        a.mov(R2, Field::Comm.size() as i32);
+        a.call(Helper::GetCurrentComm);
+    }
+    if let Some(to) = at(layout, Field::Caller) {
+        entry.caller(a);
+        if let Entry::Registers { .. } = entry {
+            a.mov(R3, R1);
+            a.mov(R1, R9);
+            a.add(R1, layout.offset(Field::Caller).unwrap_or(0) as i32);
+            a.mov(R2, 8);
+            a.call(Helper::ProbeReadKernel);
+        } else {
+            a.store(to, R1);
+        }
+    }
+}
+
+fn skb_fields(a: &mut Asm, plan: &Plan, view: &View) {
+    let (layout, skb) = (&plan.layout, &plan.kernel.skb);
+    for (field, spot) in [(Field::Mark, skb.mark), (Field::Len, skb.len), (Field::Protocol, skb.protocol)] {
+        if let Some(to) = at(layout, field) {
+            a.load(R1, view.at(spot));
+            a.store(to, R1);
+        }
+    }
+    if let Some(offset) = layout.offset(Field::Cb) {
+        for from in (0..Field::Cb.size()).step_by(4) {
+            a.load(R1, view.part(skb.tc_cb, from, 4));
+            a.store(u32(R9 + (offset + from) as i32), R1);
+        }
+    }
+}
+
+/// Network namespace, interface and MTU.
+fn devices(a: &mut Asm, plan: &Plan, view: &View) {
+    let (layout, kernel, memory) = (&plan.layout, &plan.kernel, plan.memory);
+    let wanted: Vec<Spot> =
+        [(Field::Ifindex, kernel.dev.ifindex), (Field::Mtu, kernel.dev.mtu), (Field::Netns, kernel.dev.net)]
+            .into_iter()
+            .filter(|&(field, _)| layout.has(field))
+            .map(|(_, spot)| spot)
+            .collect();
+    if wanted.is_empty() {
+        return;
+    }
+    let mark = a.stack_mark();
+    let device = a.label();
+    let socket = a.label();
+    let have_netns = a.label();
+    for field in [Field::Ifindex, Field::Mtu] {
+        if let Some(to) = at(layout, field) {
+            a.store(to, 0);
+        }
+    }
+    a.note("skb->dev");
+    a.load(R1, view.at(kernel.skb.dev));
+    a.jne(R1, 0, device);
+    a.jump(socket);
+    a.bind(device);
+    let dev = View::open(a, memory, R1, kernel.dev.id, R8, &wanted);
+    for (field, spot) in [(Field::Ifindex, kernel.dev.ifindex), (Field::Mtu, kernel.dev.mtu)] {
+        if let Some(to) = at(layout, field) {
+            a.load(R1, dev.at(spot));
+            a.store(to, R1);
+        }
+    }
+    if let Some(to) = at(layout, Field::Netns) {
+        a.load(R1, dev.at(kernel.dev.net));
+        read::member(a, memory, R1, kernel.net.0, kernel.net.1);
+        a.store(to, R1);
+        a.jne(W1, 0, have_netns);
+        a.bind(socket);
+        a.store(to, 0);
+        a.note("skb->sk");
+        a.load(R1, view.at(kernel.skb.sk));
+        a.jeq(R1, 0, have_netns);
+        read::member(a, memory, R1, kernel.sock.0, kernel.sock.1);
+        read::member(a, memory, R1, kernel.net.0, kernel.net.1);
+        a.store(to, R1);
+    } else {
+        a.bind(socket);
+    }
+    a.bind(have_netns);
+    a.stack_release(mark);
+    if let Some(to) = at(layout, Field::Mtu) {
+        route_mtu(a, plan, view, to);
+    }
+}
+
+/// The MTU of the route, else of its device, where the packet has a route; else `to` stays as it is.
+fn route_mtu(a: &mut Asm, plan: &Plan, view: &View, to: Mem) {
+    let (kernel, memory) = (&plan.kernel, plan.memory);
+    let dst = &kernel.dst;
+    let mark = a.stack_mark();
+    let (end, store) = (a.label(), a.label());
+    a.note("skb->_skb_refdst");
+    a.load(R1, view.at(kernel.skb.refdst));
+    a.and(R1, !1);
+    a.jeq(R1, 0, end);
+    let route = View::open(a, memory, R1, dst.id, R8, &[dst.metrics, dst.dev]);
+    a.load(R1, route.at(dst.metrics));
+    a.and(R1, !3);
+    read::member(a, memory, R1, dst.metrics_id, dst.metrics_mtu);
+    a.jne(W1, 0, store);
+    a.load(R1, route.at(dst.dev));
+    read::member(a, memory, R1, kernel.dev.id, kernel.dev.mtu);
+    a.bind(store);
+    a.store(to, R1);
+    a.bind(end);
+    a.stack_release(mark);
+}
+
+/// The packet from its network header on.
+fn headers(a: &mut Asm, layout: &Layout, packet: Packet) {
+    let Some(offset) = layout.offset(Field::Headers) else { return };
+    let none = a.label();
+    a.load(R0, u64(packet.network_len));
+    a.jeq(W0, 0, none);
+    a.load(R3, u64(packet.network));
+    a.mov(R1, R9);
+    a.add(R1, offset as i32);
+    a.mov(R2, HEADER_BYTES as i32);
+    a.call(Helper::ProbeReadKernel);
+    a.bind(none);
+}

@@ -1,0 +1,118 @@
+//! The way into a program: where the skb, the identity of the function and its other arguments come from.
+
+use crate::plan::kernel::Kernel;
+use crate::plan::{Memory, Target};
+use crate::program::arch::{IP_AFTER_PROBE, REGISTERS};
+use crate::record::{Identity, NO_REASON};
+use asm::{Asm, Helper, Label, R0, R1, R6, R7, W1, u64};
+
+/// Bits of a cookie above the target's index: the position of the drop reason among the arguments, 0 for none.
+const REASON_SHIFT: i32 = 32;
+
+/// How a program is entered. All variants leave the same state: R6 = context, R7 = skb.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// A kprobe, alone or in a kprobe-multi link: arguments are in `struct pt_regs`. One program serves all
+    /// functions with the skb at the same position.
+    Registers {
+        /// Position of the skb, from 1.
+        skb_arg: u8,
+        /// How the function is told apart from the others of this program.
+        identity: Identity,
+        /// The positions at which functions of this program have a drop reason.
+        reason_args: Vec<u8>,
+    },
+    /// fentry or a tracepoint: arguments are words of the context, and the program serves one target.
+    Words {
+        /// Index of the target.
+        target: u32,
+        /// Position of the skb, from 1.
+        skb_arg: u8,
+        /// Position of the drop reason, from 1.
+        reason_arg: Option<u8>,
+    },
+}
+
+/// What a target's attach cookie holds. Never 0, which the kernel returns where it finds no cookie.
+pub fn cookie(index: u32, target: &Target) -> u64 {
+    u64::from(index) + 1 | u64::from(target.reason_arg.unwrap_or(0)) << REASON_SHIFT
+}
+
+impl Entry {
+    /// Emits the beginning of the program: R6 = context, R7 = skb, readable as `memory` has it.
+    ///
+    /// Jumps to `drop` if there is no skb. Clobbers: R0-R5.
+    pub fn begin(&self, a: &mut Asm, memory: Memory, kernel: &Kernel, drop: Label) {
+        a.mov(R6, R1);
+        a.note("skb");
+        a.load(R7, u64(R6 + self.argument(self.skb_arg())));
+        a.jeq(R7, 0, drop);
+        if let Memory::Cast { .. } = memory {
+            crate::program::read::View::open(a, memory, R7, kernel.skb.id, R7, &[]);
+        }
+    }
+
+    /// Emits R0 = what [`crate::record::Field::Function`] holds. In: R6. Clobbers: R0-R5.
+    pub fn identity(&self, a: &mut Asm) {
+        match self {
+            Entry::Registers { identity: Identity::Index, .. } => {
+                a.mov(R1, R6);
+                a.call(Helper::GetAttachCookie);
+            }
+            Entry::Registers { identity: Identity::Address, .. } => {
+                a.load(R0, u64(R6 + REGISTERS.ip));
+                if IP_AFTER_PROBE != 0 {
+                    a.sub(R0, IP_AFTER_PROBE);
+                }
+            }
+            Entry::Words { target, .. } => a.mov_u64(R0, u64::from(*target) + 1),
+        }
+    }
+
+    /// Emits R1 = the drop reason, or [`NO_REASON`]. In: R6, R0 = identity. Clobbers: R0.
+    pub fn reason(&self, a: &mut Asm) {
+        let done = a.label();
+        match self {
+            Entry::Registers { identity: Identity::Index, reason_args, .. } => {
+                a.rsh(R0, REASON_SHIFT);
+                for &position in reason_args {
+                    let next = a.label();
+                    a.jne(R0, i32::from(position), next);
+                    a.load(R1, u64(R6 + self.argument(position)));
+                    a.mov(W1, W1);
+                    a.jump(done);
+                    a.bind(next);
+                }
+                a.mov(R1, NO_REASON as i64 as i32);
+            }
+            Entry::Words { reason_arg: Some(position), .. } => {
+                a.load(R1, u64(R6 + self.argument(*position)));
+                a.mov(W1, W1);
+            }
+            _ => a.mov(R1, NO_REASON as i64 as i32),
+        }
+        a.bind(done);
+    }
+
+    /// Emits R1 = the address that the function returns to, where the context tells it, else 0.
+    pub fn caller(&self, a: &mut Asm) {
+        match self {
+            Entry::Registers { .. } => a.load(R1, u64(R6 + REGISTERS.sp)),
+            Entry::Words { .. } => a.mov(R1, 0),
+        }
+    }
+
+    fn skb_arg(&self) -> u8 {
+        match self {
+            Entry::Registers { skb_arg, .. } | Entry::Words { skb_arg, .. } => *skb_arg,
+        }
+    }
+
+    /// Where argument `position` (from 1) lies in the context.
+    fn argument(&self, position: u8) -> i32 {
+        match self {
+            Entry::Registers { .. } => REGISTERS.args[usize::from(position) - 1],
+            Entry::Words { .. } => 8 * (i32::from(position) - 1),
+        }
+    }
+}

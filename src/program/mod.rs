@@ -1,0 +1,198 @@
+//! The programs of a run, as blueprints: instructions and maps, no descriptors.
+//!
+//! Each file emits one thing: [`hook`] the way in, [`filter`] the cheap tests, [`locate`] where the packet starts,
+//! [`packet`] the pcap expression, [`capture`] the record; [`read`] is how they all read memory. Register use:
+//! R6 context, R7 skb, R8 packet (later: a device or route), R9 index into the packet (later: the record).
+
+pub mod arch;
+mod capture;
+mod filter;
+mod hook;
+mod locate;
+mod packet;
+mod read;
+
+pub use hook::{Entry, cookie};
+
+use crate::plan::{Backend, Memory, Plan, Transport};
+use crate::record::Identity;
+use crate::sys::bpf::{AttachType, MapType, ProgType};
+use asm::{Asm, MapRef, R0};
+use std::fmt;
+
+/// The ring buffer.
+pub const EVENTS: MapRef = MapRef(0);
+/// One u64 for each CPU: records that found no room.
+pub const COUNTERS: MapRef = MapRef(1);
+/// One u32: not 0 while the reader sleeps and wants to be woken by the next record.
+pub const SHARED: MapRef = MapRef(2);
+
+/// A map to be created. Sizes in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapSpec {
+    /// Kind of map.
+    pub kind: MapType,
+    /// Name that `bpftool map` shows.
+    pub name: &'static str,
+    /// Size of a key.
+    pub key: u32,
+    /// Size of a value.
+    pub value: u32,
+    /// Number of elements; of a ring buffer its size in bytes.
+    pub entries: u32,
+}
+
+/// A program to be loaded and what it is to be attached to.
+#[derive(Debug)]
+pub struct Blueprint {
+    /// The instructions.
+    pub code: asm::Program,
+    /// Kind of program.
+    pub kind: ProgType,
+    /// How it will be attached, where the kernel wants to know at load time.
+    pub attach: AttachType,
+    /// BTF id of the function for fentry, else 0.
+    pub btf_id: u32,
+    /// Indices into the plan's targets: the functions that this program serves.
+    pub targets: Vec<u32>,
+}
+
+/// Everything that is to be loaded.
+#[derive(Debug)]
+pub struct Programs {
+    /// The maps, in the order of their [`MapRef`]s.
+    pub maps: Vec<MapSpec>,
+    /// The programs.
+    pub programs: Vec<Blueprint>,
+}
+
+impl fmt::Display for Programs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for map in &self.maps {
+            writeln!(
+                f,
+                "map      {} {:?} key {} value {} entries {}",
+                map.name, map.kind, map.key, map.value, map.entries
+            )?;
+        }
+        for program in &self.programs {
+            let count = program.targets.len();
+            writeln!(
+                f,
+                "program  {} {:?}, {count} targets, {} slots",
+                program.code.name(),
+                program.kind,
+                program.code.slots()
+            )?;
+            write!(f, "{}", program.code)?;
+        }
+        Ok(())
+    }
+}
+
+/// Emits all programs of `plan`.
+pub fn build(plan: &Plan) -> Result<Programs, asm::Error> {
+    let mut programs = Vec::new();
+    match plan.backend {
+        Backend::KprobeMulti | Backend::Kprobe => {
+            for skb_arg in 1..=5 {
+                let targets = plan.targets_where(|target| target.skb_arg == skb_arg);
+                if targets.is_empty() {
+                    continue;
+                }
+                let mut reason_args: Vec<u8> =
+                    targets.iter().filter_map(|&index| plan.targets[index as usize].reason_arg).collect();
+                reason_args.sort_unstable();
+                reason_args.dedup();
+                let entry = Entry::Registers { skb_arg, identity: plan.layout.identity, reason_args };
+                programs.push(Blueprint {
+                    code: emit(plan, &entry, format!("whither_arg{skb_arg}"))?,
+                    kind: ProgType::Kprobe,
+                    attach: match plan.backend {
+                        Backend::KprobeMulti => AttachType::TraceKprobeMulti,
+                        _ => AttachType::None,
+                    },
+                    btf_id: 0,
+                    targets,
+                });
+            }
+        }
+        Backend::Fentry | Backend::Tracepoint => {
+            for (index, target) in plan.targets.iter().enumerate() {
+                let entry =
+                    Entry::Words { target: index as u32, skb_arg: target.skb_arg, reason_arg: target.reason_arg };
+                let fentry = plan.backend == Backend::Fentry;
+                programs.push(Blueprint {
+                    code: emit(plan, &entry, target.name.clone())?,
+                    kind: if fentry { ProgType::Tracing } else { ProgType::RawTracepoint },
+                    attach: if fentry { AttachType::TraceFentry } else { AttachType::None },
+                    btf_id: if fentry { target.btf_id } else { 0 },
+                    targets: vec![index as u32],
+                });
+            }
+        }
+    }
+    Ok(Programs { maps: maps(plan), programs })
+}
+
+fn maps(plan: &Plan) -> Vec<MapSpec> {
+    let Transport::Ring { bytes } = plan.transport;
+    vec![
+        MapSpec { kind: MapType::RingBuf, name: "whither_events", key: 0, value: 0, entries: bytes },
+        MapSpec { kind: MapType::PerCpuArray, name: "whither_lost", key: 4, value: 8, entries: 1 },
+        MapSpec { kind: MapType::Array, name: "whither_shared", key: 4, value: 8, entries: 1 },
+    ]
+}
+
+/// Emits one program: enter, cheap tests, packet expression, record.
+fn emit(plan: &Plan, entry: &Entry, name: String) -> Result<asm::Program, asm::Error> {
+    let mut asm = Asm::new(name);
+    let a = &mut asm;
+    let drop = a.label();
+    entry.begin(a, plan.memory, &plan.kernel, drop);
+
+    let found = locate::Packet::new(a);
+    let located =
+        [plan.kernel.skb.head, plan.kernel.skb.tail, plan.kernel.skb.mac_header, plan.kernel.skb.network_header];
+    let early = a.stack_mark();
+    if plan.filters.is_empty() {
+        let unknown = a.label();
+        let view = view(a, plan, &[&located, &capture::wanted(&plan.kernel, &plan.layout)]);
+        locate::locate(a, &plan.kernel, &view, found, unknown);
+        a.bind(unknown);
+        capture::send(a, plan, entry, &view, found, drop);
+    } else {
+        let tests = view(a, plan, &[&filter::wanted(plan), &located, &packet::wanted(plan)]);
+        filter::metadata(a, plan, &tests, drop);
+        if plan.filters.packet.is_some() {
+            locate::locate(a, &plan.kernel, &tests, found, drop);
+            packet::test(a, plan, &tests, found, drop)?;
+        } else {
+            let unknown = a.label();
+            locate::locate(a, &plan.kernel, &tests, found, unknown);
+            a.bind(unknown);
+        }
+        a.stack_release(early);
+        let view = view(a, plan, &[&capture::wanted(&plan.kernel, &plan.layout)]);
+        capture::send(a, plan, entry, &view, found, drop);
+    }
+
+    a.bind(drop);
+    a.mov(R0, 0);
+    a.exit();
+    asm.finish()
+}
+
+/// Opens the skb in R7 for the members in `wanted`.
+fn view(a: &mut Asm, plan: &Plan, wanted: &[&[crate::plan::kernel::Spot]]) -> read::View {
+    match plan.memory {
+        // `Entry::begin` made R7 a pointer.
+        Memory::Cast { .. } | Memory::Direct => read::View::Pointer(asm::R7),
+        Memory::Read => read::View::open(a, plan.memory, asm::R7, plan.kernel.skb.id, asm::R7, &wanted.concat()),
+    }
+}
+
+/// Whether this kernel's programs can tell functions apart by a cookie.
+pub fn identity(cookies: bool) -> Identity {
+    if cookies { Identity::Index } else { Identity::Address }
+}

@@ -1,0 +1,130 @@
+//! Reading kernel memory: the same call site for every way in which this kernel lets us.
+
+use crate::btf::TypeId;
+use crate::plan::Memory;
+use crate::plan::kernel::Spot;
+use asm::{Asm, Helper, Mem, R0, R1, R2, R3, Reg64, Size, Slot};
+
+/// Largest number of bytes that are copied together although nobody wants them: one helper call costs more.
+const GAP: u32 = 96;
+
+/// Members of one kernel structure that can be read now.
+pub enum View {
+    /// Loads go through a register that the verifier accepts as a pointer.
+    Pointer(Reg64),
+    /// The members were copied to the stack: ranges of the structure and where they lie.
+    Copied(Vec<Chunk>),
+}
+
+/// Bytes `start..end` of a structure, copied to `slot`.
+pub struct Chunk {
+    start: u32,
+    end: u32,
+    slot: Slot,
+}
+
+impl View {
+    /// Makes the members `wanted` of the structure `id` at the address in `object` readable.
+    ///
+    /// In: `object` (not R0 to R3 unless R1), which may be invalid: everything then reads as zero. Out: with
+    /// casts, `keep` is the pointer. Clobbers: R0-R5.
+    pub fn open(a: &mut Asm, memory: Memory, object: Reg64, id: TypeId, keep: Reg64, wanted: &[Spot]) -> View {
+        match memory {
+            Memory::Direct => View::Pointer(object),
+            Memory::Cast { kfunc } => {
+                cast(a, kfunc, object, id);
+                if keep != R0 {
+                    a.mov(keep, R0);
+                }
+                View::Pointer(keep)
+            }
+            Memory::Read => {
+                let mut chunks = chunks(wanted);
+                let single = chunks.len() == 1;
+                if !single && keep != object {
+                    a.mov(keep, object);
+                }
+                let mut copied = Vec::new();
+                for (start, end) in chunks.drain(..) {
+                    let slot = a.stack(end - start);
+                    a.mov(R3, if single { object } else { keep });
+                    if start != 0 {
+                        a.add(R3, start as i32);
+                    }
+                    a.mov(R2, (end - start) as i32);
+                    a.lea(R1, slot);
+                    a.call(Helper::ProbeReadKernel);
+                    copied.push(Chunk { start, end, slot });
+                }
+                View::Copied(copied)
+            }
+        }
+    }
+
+    /// The operand that loads `spot`, which must be among the members that the view was opened for.
+    pub fn at(&self, spot: Spot) -> Mem {
+        self.part(spot, 0, spot.size)
+    }
+
+    /// As [`View::at`], for `size` bytes from byte `from` of `spot` on.
+    pub fn part(&self, spot: Spot, from: u32, size: u32) -> Mem {
+        let size = Size::from_bytes(size as usize).expect("members are loaded in 1, 2, 4 or 8 bytes");
+        let offset = spot.offset + from;
+        match self {
+            View::Pointer(base) => Mem::new(size, *base + offset as i32),
+            View::Copied(chunks) => {
+                let chunk = chunks
+                    .iter()
+                    .find(|chunk| chunk.start <= offset && spot.end() <= chunk.end)
+                    .expect("a view is asked only for what it was opened for");
+                Mem::new(size, chunk.slot + (offset - chunk.start) as i32)
+            }
+        }
+    }
+}
+
+/// Loads one member of the structure `id` at the address in R1 into `to`; 0 if the address is invalid.
+///
+/// In: R1. Clobbers: R0-R5.
+pub fn member(a: &mut Asm, memory: Memory, to: Reg64, id: TypeId, spot: Spot) {
+    let mark = a.stack_mark();
+    let view = View::open(a, memory, R1, id, R0, &[spot]);
+    a.load(to, view.at(spot));
+    a.stack_release(mark);
+}
+
+/// R0 = the address in `object` as a pointer to the structure `id`. Clobbers: R1-R5.
+fn cast(a: &mut Asm, kfunc: u32, object: Reg64, id: TypeId) {
+    if object != R1 {
+        a.mov(R1, object);
+    }
+    a.mov(R2, id.0 as i32);
+    a.call_kfunc(kfunc, 0);
+}
+
+/// The ranges to copy so that every member of `wanted` is inside one: few, and without long gaps. Starts are
+/// multiples of 8, so members keep their alignment on the stack.
+fn chunks(wanted: &[Spot]) -> Vec<(u32, u32)> {
+    let mut spots = wanted.to_vec();
+    spots.sort_by_key(|spot| spot.offset);
+    let mut out: Vec<(u32, u32)> = Vec::new();
+    for spot in spots {
+        match out.last_mut() {
+            Some((_, end)) if spot.offset <= *end + GAP => *end = (*end).max(spot.end()),
+            _ => out.push((spot.offset & !7, spot.end())),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_members_are_copied_together() {
+        let spot = |offset, size| Spot { offset, size };
+        assert_eq!(chunks(&[spot(180, 2), spot(112, 4), spot(182, 2), spot(192, 8)]), [(112, 200)]);
+        assert_eq!(chunks(&[spot(20, 4), spot(1000, 8)]), [(16, 24), (1000, 1008)]);
+    }
+}
