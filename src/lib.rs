@@ -3,6 +3,7 @@
 pub mod attach;
 pub mod btf;
 pub mod cli;
+pub mod decode;
 pub mod events;
 pub mod host;
 pub mod load;
