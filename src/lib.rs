@@ -7,6 +7,7 @@ pub mod decode;
 pub mod events;
 pub mod host;
 pub mod load;
+pub mod names;
 pub mod plan;
 pub mod program;
 pub mod record;
