@@ -39,18 +39,15 @@ pub struct Event {
 }
 
 /// The function that was hit, see [`Identity`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Function {
+    /// The kernel did not say.
+    #[default]
+    Unknown,
     /// Index into the plan's targets.
     Index(u32),
     /// Address of the probed instruction.
     Address(u64),
-}
-
-impl Default for Function {
-    fn default() -> Function {
-        Function::Index(0)
-    }
 }
 
 /// What the skb and its device say about the packet.
@@ -187,7 +184,7 @@ pub fn decode(record: &[u8], layout: &Layout) -> Result<Event, DecodeError> {
     let long = |field| layout.number(record, field).unwrap_or(0);
     let word = |field| long(field) as u32;
     let function = match layout.identity {
-        Identity::Index => Function::Index(word(Field::Function)),
+        Identity::Index => word(Field::Function).checked_sub(1).map_or(Function::Unknown, Function::Index),
         Identity::Address => Function::Address(long(Field::Function)),
     };
     let reason = layout.number(record, Field::Reason).filter(|&reason| reason != NO_REASON);
@@ -493,7 +490,7 @@ mod tests {
             let at = layout.offset(field).expect("every field is there") as usize;
             record[at..at + bytes.len()].copy_from_slice(bytes);
         };
-        put(Field::Function, &0xdead_beef_0000_0007u64.to_ne_bytes());
+        put(Field::Function, &0xdead_beef_0000_0008u64.to_ne_bytes());
         put(Field::Skb, &0xff37_8120_c189_5a00u64.to_ne_bytes());
         for (field, value) in [(Field::Pid, 11u32), (Field::Cpu, 12), (Field::Lost, 13), (Field::Netns, 14)] {
             put(field, &value.to_ne_bytes());
@@ -528,7 +525,7 @@ mod tests {
         };
         assert_eq!(event, want);
         let address = Layout::new(&Field::ALL, Identity::Address);
-        assert_eq!(decode(&record, &address).unwrap().function, Function::Address(0xdead_beef_0000_0007));
+        assert_eq!(decode(&record, &address).unwrap().function, Function::Address(0xdead_beef_0000_0008));
     }
 
     #[test]
@@ -548,7 +545,7 @@ mod tests {
     fn a_short_record_is_refused() {
         let layout = Layout::new(&[], Identity::Index);
         assert_eq!(decode(&[0; 31], &layout), Err(DecodeError::Short { have: 31, need: 32 }));
-        assert!(decode(&[0; 40], &layout).is_ok());
+        assert_eq!(decode(&[0; 40], &layout).unwrap().function, Function::Unknown);
     }
 
     #[test]

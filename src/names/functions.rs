@@ -71,6 +71,7 @@ impl Functions {
     /// The name with its kind, and whether a drop reason belongs to it; `None` if `function` is not in the table.
     pub fn get(&self, function: Function) -> Option<(&[u8], bool)> {
         let index = match function {
+            Function::Unknown => return None,
             Function::Index(index) => index,
             Function::Address(address) => {
                 let after = self.by_address.partition_point(|(start, _)| *start <= address);
