@@ -5,6 +5,8 @@
 
 #[macro_use]
 pub mod error;
+#[path = "../cases/mod.rs"]
+pub mod cases;
 pub mod guest;
 pub mod host;
 pub mod matrix;

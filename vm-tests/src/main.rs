@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if std::process::id() == 1 { vm_tests::guest::init::main() } else { vm_tests::host::cli::main() }
+    if vm_tests::guest::init::is_guest() { vm_tests::guest::init::main() } else { vm_tests::host::cli::main() }
 }

@@ -14,10 +14,22 @@ use super::report::Reporter;
 use crate::error::{Context, Result};
 use crate::protocol::{JOB, Job, Report, Task};
 
-const PATH: &str = "/files:/usr/sbin:/usr/bin:/usr/busybox";
+/// Where programs are found.
+pub const PATH: &str = "/files:/usr/sbin:/usr/bin:/usr/busybox";
 
-/// Does the job and ends the machine.
+/// Whether this process runs in a guest.
+pub fn is_guest() -> bool {
+    std::env::current_exe().is_ok_and(|path| path == Path::new("/init")) || std::process::id() == 1
+}
+
+/// Does the job and ends the machine; or, as another process, runs one case.
 pub fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args().collect();
+    if let [_, argument, name, kernel] = &arguments[..]
+        && argument == super::driver::CASE_ARGUMENT
+    {
+        return super::driver::main(name, kernel);
+    }
     if let Err(error) = work() {
         eprintln!("init: {error}");
     }
@@ -43,7 +55,7 @@ fn work() -> Result<()> {
     match &job.task {
         Task::Shell => {}
         Task::Command(words) => run(words, &reporter)?,
-        Task::Cases(_) => {}
+        Task::Cases(names) => super::driver::run_all(&job.kernel, names, &reporter)?,
     }
     reporter.send(&Report::Done);
     // What is still in the port's buffer would be lost with the machine, which the host ends anyway.

@@ -9,6 +9,7 @@ pub mod elf;
 pub mod initramfs;
 pub mod kernels;
 pub mod qemu;
+pub mod suite;
 pub mod tools;
 
 use std::ffi::OsStr;

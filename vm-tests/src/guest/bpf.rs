@@ -1,0 +1,142 @@
+//! What the kernel knows about loaded BPF objects, by `bpf(2)`: to find what was left behind, to measure programs, and to
+//! ask by trying whether something works here. The only file with unsafe code.
+//!
+//! Attributes and answers are arrays of 64-bit words laid out as `union bpf_attr`, `struct bpf_prog_info` and
+//! `struct bpf_map_info` in `include/uapi/linux/bpf.h` on a little-endian machine.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+const PROG_LOAD: libc::c_long = 5;
+const PROG_GET_NEXT_ID: libc::c_long = 11;
+const MAP_GET_NEXT_ID: libc::c_long = 12;
+const PROG_GET_FD_BY_ID: libc::c_long = 13;
+const MAP_GET_FD_BY_ID: libc::c_long = 14;
+const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const LINK_CREATE: libc::c_long = 28;
+const LINK_GET_NEXT_ID: libc::c_long = 31;
+
+const PROG_TYPE_KPROBE: u64 = 2;
+const TRACE_KPROBE_MULTI: u64 = 42;
+/// `r0 = 0; exit`.
+const EMPTY_PROGRAM: [u64; 2] = [0xb7, 0x95];
+
+/// A kind of BPF object with an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A loaded program.
+    Program,
+    /// A map.
+    Map,
+    /// An attachment. Since Linux 5.8.
+    Link,
+}
+
+/// The ids of all objects of `kind`.
+pub fn ids(kind: Kind) -> io::Result<Vec<u32>> {
+    let command = match kind {
+        Kind::Program => PROG_GET_NEXT_ID,
+        Kind::Map => MAP_GET_NEXT_ID,
+        Kind::Link => LINK_GET_NEXT_ID,
+    };
+    let mut ids = Vec::new();
+    let mut last = 0;
+    loop {
+        let mut attributes = [0; 16];
+        attributes[0] = u64::from(last);
+        match bpf(command, &mut attributes) {
+            Ok(_) => {
+                last = (attributes[0] >> 32) as u32;
+                ids.push(last);
+            }
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(ids),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// What the kernel says about a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// Its id.
+    pub id: u32,
+    /// Its name, at most 15 bytes.
+    pub name: String,
+    /// Instructions after translation, eight bytes each.
+    pub instructions: u32,
+    /// Nanoseconds that it ran for, while `kernel.bpf_stats_enabled` was 1.
+    pub run_time_ns: u64,
+    /// How often it ran in that time.
+    pub run_count: u64,
+    /// Runs that were skipped because a program was running on that CPU. Since Linux 5.12, before that 0.
+    pub recursion_misses: u64,
+}
+
+/// The program with this id; fails if it is gone.
+pub fn program(id: u32) -> io::Result<Program> {
+    let info = info(PROG_GET_FD_BY_ID, id)?;
+    Ok(Program {
+        id,
+        name: text(&info[8..10]),
+        instructions: (info[2] >> 32) as u32 / 8,
+        run_time_ns: info[24],
+        run_count: info[25],
+        recursion_misses: info[26],
+    })
+}
+
+/// The name of the map with this id; fails if it is gone.
+pub fn map_name(id: u32) -> io::Result<String> {
+    Ok(text(&info(MAP_GET_FD_BY_ID, id)?[3..5]))
+}
+
+/// Attaches a program that does nothing to `function` through kprobe-multi and detaches it at once.
+pub fn try_kprobe_multi(function: &std::ffi::CStr) -> io::Result<()> {
+    let mut load = [0; 16];
+    load[0] = PROG_TYPE_KPROBE | (EMPTY_PROGRAM.len() as u64) << 32;
+    load[1] = EMPTY_PROGRAM.as_ptr() as u64;
+    load[2] = c"GPL".as_ptr() as u64;
+    load[8] = TRACE_KPROBE_MULTI << 32;
+    let program = descriptor(bpf(PROG_LOAD, &mut load)?);
+    let symbols = [function.as_ptr() as u64];
+    let mut link = [0; 16];
+    link[0] = program.as_raw_fd() as u64;
+    link[1] = TRACE_KPROBE_MULTI;
+    link[2] = (symbols.len() as u64) << 32;
+    link[3] = symbols.as_ptr() as u64;
+    drop(descriptor(bpf(LINK_CREATE, &mut link)?));
+    Ok(())
+}
+
+fn info(open: libc::c_long, id: u32) -> io::Result<[u64; 29]> {
+    let mut attributes = [0; 16];
+    attributes[0] = u64::from(id);
+    let object = descriptor(bpf(open, &mut attributes)?);
+    // A kernel that knows fewer fields accepts zeros behind them, one that knows more fills as many as there is room for.
+    let mut info = [0; 29];
+    let mut attributes = [0; 16];
+    attributes[0] = object.as_raw_fd() as u64 | (size_of_val(&info) as u64) << 32;
+    attributes[1] = info.as_mut_ptr() as u64;
+    bpf(OBJ_GET_INFO_BY_FD, &mut attributes)?;
+    Ok(info)
+}
+
+fn text(words: &[u64]) -> String {
+    let bytes = words.iter().flat_map(|word| word.to_le_bytes()).take_while(|byte| *byte != 0).collect();
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+/// Callers put only addresses of live values into `attributes`.
+fn bpf(command: libc::c_long, attributes: &mut [u64; 16]) -> io::Result<libc::c_long> {
+    let size = size_of_val(attributes);
+    // SAFETY: `attributes` is `size` readable and writable bytes; the addresses in it, all made in this file, are those of
+    // values that outlive the call and are as long as the command's lengths say.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_mut_ptr(), size) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+fn descriptor(number: libc::c_long) -> OwnedFd {
+    // SAFETY: `number` is the descriptor that a successful bpf(2) just returned, and nothing else owns it.
+    unsafe { OwnedFd::from_raw_fd(number as i32) }
+}

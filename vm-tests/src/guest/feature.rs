@@ -1,0 +1,60 @@
+//! What a case may need of a kernel, found by trying it.
+
+use super::{Guest, bpf};
+
+/// Something that not every kernel of the matrix has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Feature {
+    /// Many kprobes with one system call.
+    KprobeMulti,
+    /// Dropped packets carry a reason.
+    DropReasons,
+    /// Modules have BTF.
+    ModuleBtf,
+}
+
+/// Whether a kernel has a feature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Presence {
+    /// It works.
+    Here,
+    /// It does not, and this kernel is too old or built without it; the text says which.
+    Absent(String),
+    /// It does not, although this kernel should have it.
+    Broken(String),
+}
+
+impl Feature {
+    /// The first version that has it, and the build option that it depends on.
+    fn claim(self) -> ((u32, u32), Option<&'static str>) {
+        match self {
+            Self::KprobeMulti => ((5, 18), Some("CONFIG_FPROBE")),
+            Self::DropReasons => ((5, 17), None),
+            Self::ModuleBtf => ((5, 11), Some("CONFIG_DEBUG_INFO_BTF_MODULES")),
+        }
+    }
+
+    /// Tries it on the running kernel.
+    pub fn presence(self, guest: &Guest) -> Presence {
+        let problem = match self {
+            Self::KprobeMulti => bpf::try_kprobe_multi(c"ip_rcv").err().map(|error| error.to_string()),
+            Self::DropReasons => {
+                let found = ["kfree_skb_reason", "sk_skb_reason_drop"].iter().any(|name| guest.has_symbol(name));
+                (!found).then(|| "no function takes a reason".to_owned())
+            }
+            Self::ModuleBtf => {
+                let loaded = guest.sh("modprobe veth && test -e /sys/kernel/btf/veth");
+                loaded.err().map(|_| "/sys/kernel/btf/veth is missing".to_owned())
+            }
+        };
+        let Some(problem) = problem else { return Presence::Here };
+        let ((major, minor), option) = self.claim();
+        if guest.version < (major, minor) {
+            return Presence::Absent(format!("{self:?} is there since Linux {major}.{minor}"));
+        }
+        match option {
+            Some(option) if !guest.has_option(option) => Presence::Absent(format!("{self:?} needs {option}")),
+            _ => Presence::Broken(format!("{self:?} is there since Linux {major}.{minor}, but: {problem}")),
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! A tracer as a child process: started, waited for, stopped, and what it said.
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::Guest;
+use super::init::exit_code;
+use super::lines::{self, Line};
+use crate::error::{Context, Error, Result};
+
+/// How long the tracer may take from its start to its readiness, and from a signal to its end. Attaching to every
+/// function by plain kprobes takes half a minute under emulation, detaching up to a minute and a half.
+const PATIENCE: Duration = Duration::from_secs(150);
+const READY: &str = "Listening for events";
+
+/// How a tracer is started.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    words: Vec<String>,
+    user: Option<u32>,
+}
+
+/// A running tracer that is ready; it is killed when this is dropped.
+#[derive(Debug)]
+pub struct Trace {
+    child: Child,
+    output: Output,
+    /// From the start to the readiness.
+    pub ready_after: Duration,
+}
+
+/// A tracer that has ended.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// Exit status, or 128 and the number of the signal.
+    pub code: i32,
+    /// Everything on the standard output.
+    pub stdout: String,
+    /// Everything on the standard error stream.
+    pub stderr: String,
+    /// From the signal, or the start if there was none, to the end.
+    pub took: Duration,
+}
+
+#[derive(Debug)]
+struct Output(PathBuf);
+
+impl Guest {
+    /// Starts whither with `arguments` (split at spaces; single quotes keep words together), and waits until it listens.
+    pub fn trace(&self, arguments: &str) -> Result<Trace> {
+        self.whither(arguments).start()
+    }
+
+    /// A whither that is not started yet.
+    pub fn whither(&self, arguments: &str) -> Launch {
+        let mut words = vec!["/usr/bin/whither".to_owned()];
+        words.extend(split(arguments));
+        Launch { words, user: None }
+    }
+}
+
+impl Launch {
+    /// Runs it as a user without privileges.
+    #[must_use]
+    pub fn unprivileged(mut self) -> Self {
+        self.user = Some(65534);
+        self
+    }
+
+    /// Puts words in front, for example `chroot DIRECTORY`; and, as `/usr/bin/whither` may be called something else
+    /// there, names the program.
+    #[must_use]
+    pub fn through(mut self, words: &[&str], program: &str) -> Self {
+        program.clone_into(&mut self.words[0]);
+        self.words.splice(0..0, words.iter().map(|&word| word.to_owned()));
+        self
+    }
+
+    /// Starts it and waits until it listens.
+    pub fn start(&self) -> Result<Trace> {
+        let (mut child, output, started) = self.spawn()?;
+        loop {
+            if output.stderr().contains(READY) {
+                return Ok(Trace { child, output, ready_after: started.elapsed() });
+            }
+            if let Some(status) = child.try_wait()? {
+                let ended = output.ended(exit_code(status), started);
+                return Err(Error::new(format!("whither ended before it listened\n{ended}")));
+            }
+            if started.elapsed() > PATIENCE {
+                child.kill().ok();
+                child.wait().ok();
+                let ended = output.ended(0, started);
+                return Err(Error::new(format!("whither does not listen after {PATIENCE:?}\n{ended}")));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Runs it until it ends by itself.
+    pub fn finish(&self) -> Result<Ended> {
+        let (mut child, output, started) = self.spawn()?;
+        wait(&mut child, &output, started)
+    }
+
+    fn spawn(&self) -> Result<(Child, Output, Instant)> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let output = Output(PathBuf::from(format!("/tmp/trace-{}-{number}", std::process::id())));
+        fs::create_dir_all(&output.0)?;
+        let mut command = Command::new(&self.words[0]);
+        command.args(&self.words[1..]).stdin(Stdio::null());
+        command.stdout(File::create(output.0.join("out"))?).stderr(File::create(output.0.join("err"))?);
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
+        let started = Instant::now();
+        Ok((command.spawn().context(&self.words[0])?, output, started))
+    }
+}
+
+impl Trace {
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has printed so far.
+    pub fn so_far(&self) -> String {
+        self.output.stdout()
+    }
+
+    /// Waits until it has printed at least `count` events.
+    pub fn wait_for_lines(&self, count: usize, limit: Duration) -> Result<()> {
+        let end = Instant::now() + limit;
+        while self.so_far().lines().filter(|line| line.starts_with("0x")).count() < count {
+            ensure!(Instant::now() < end, "fewer than {count} lines after {limit:?}\n{}", self.so_far());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// Sends SIGINT, waits for the end, and expects status 0.
+    pub fn stop(self) -> Result<Ended> {
+        let ended = self.signal(Signal::SIGINT)?;
+        ensure!(ended.code == 0, "whither ended with status {}\n{ended}", ended.code);
+        Ok(ended)
+    }
+
+    /// Sends `signal` and waits for the end.
+    pub fn signal(mut self, signal: Signal) -> Result<Ended> {
+        let sent = Instant::now();
+        kill(Pid::from_raw(self.child.id() as i32), signal)?;
+        wait(&mut self.child, &self.output, sent)
+    }
+
+    /// Waits for the end without a signal.
+    pub fn wait(mut self) -> Result<Ended> {
+        wait(&mut self.child, &self.output, Instant::now())
+    }
+}
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+impl Ended {
+    /// The events, in the order in which they were printed.
+    pub fn lines(&self) -> Result<Vec<Line>> {
+        lines::parse(&self.stdout)
+    }
+
+    /// Expects lines that match `patterns`, in this order; others may be between them. A pattern is a function's name and
+    /// words that the line must contain.
+    pub fn expect_in_order(&self, patterns: &[&str]) -> Result<()> {
+        let lines = self.lines()?;
+        let mut rest = lines.iter();
+        for pattern in patterns {
+            let found = rest.any(|line| line.matches(pattern));
+            ensure!(found, "no line for `{pattern}` (in this place)\n{self}");
+        }
+        Ok(())
+    }
+
+    /// Expects that no line matches `pattern`.
+    pub fn expect_none(&self, pattern: &str) -> Result<()> {
+        let found = self.lines()?.into_iter().find(|line| line.matches(pattern));
+        found.map_or(Ok(()), |line| Err(Error::new(format!("a line for `{pattern}`: {}\n{self}", line.text))))
+    }
+
+    /// Expects at least one line, and that `holds` is true for all of them; `what` says what that is.
+    pub fn expect_all(&self, what: &str, holds: impl Fn(&Line) -> bool) -> Result<()> {
+        let lines = self.lines()?;
+        ensure!(!lines.is_empty(), "nothing was traced\n{self}");
+        let other = lines.into_iter().find(|line| !holds(line));
+        other.map_or(Ok(()), |line| Err(Error::new(format!("not {what}: {}\n{self}", line.text))))
+    }
+
+    /// The number that the summary puts before the word "lost", or after it; 0 if nothing was lost.
+    pub fn lost(&self) -> u64 {
+        let number = |word: &str| word.chars().filter(char::is_ascii_digit).collect::<String>().parse().ok();
+        let counted = self.stderr.lines().rev().find_map(|line| {
+            let (before, after) = line.split_once("lost")?;
+            before.split_whitespace().rev().find_map(number).or_else(|| after.split_whitespace().find_map(number))
+        });
+        counted.unwrap_or(0)
+    }
+
+    /// Expects a refusal: this status, nothing on the standard output, and a sentence that contains `words`.
+    pub fn expect_refusal(&self, code: i32, words: &[&str]) -> Result<()> {
+        ensure!(self.code == code, "status {} instead of {code}\n{self}", self.code);
+        ensure!(self.stdout.is_empty(), "a refusal prints nothing on the standard output\n{self}");
+        let said = self.stderr.to_lowercase();
+        for word in words {
+            ensure!(said.contains(&word.to_lowercase()), "the refusal does not speak of `{word}`\n{self}");
+        }
+        ensure!(!said.contains("panicked"), "a panic is no sentence\n{self}");
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "status {} after {:.2} s; stderr:", self.code, self.took.as_secs_f64())?;
+        shorten(f, &self.stderr, 20)?;
+        writeln!(f, "stdout:")?;
+        shorten(f, &self.stdout, 60)
+    }
+}
+
+impl Output {
+    fn stdout(&self) -> String {
+        read(&self.0.join("out"))
+    }
+
+    fn stderr(&self) -> String {
+        read(&self.0.join("err"))
+    }
+
+    fn ended(&self, code: i32, since: Instant) -> Ended {
+        Ended { code, stdout: self.stdout(), stderr: self.stderr(), took: since.elapsed() }
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+fn read(path: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+}
+
+fn wait(child: &mut Child, output: &Output, since: Instant) -> Result<Ended> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(output.ended(exit_code(status), since));
+        }
+        if Instant::now() > end {
+            child.kill()?;
+            child.wait()?;
+            return Err(Error::new(format!("whither does not end\n{}", output.ended(0, since))));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn shorten(f: &mut std::fmt::Formatter<'_>, text: &str, most: usize) -> std::fmt::Result {
+    let count = text.lines().count();
+    for line in text.lines().take(most) {
+        writeln!(f, "  {line}")?;
+    }
+    if count > most { writeln!(f, "  ... and {} more lines", count - most) } else { Ok(()) }
+}
+
+/// Splits at spaces outside of single quotes.
+fn split(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quoted = false;
+    for character in text.chars() {
+        match character {
+            '\'' => {
+                quoted = !quoted;
+                word.get_or_insert_default();
+            }
+            ' ' if !quoted => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(character),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ended, split};
+    use std::time::Duration;
+
+    #[test]
+    fn quotes_keep_words_together() {
+        assert_eq!(split("a 'b c'  d ''"), ["a", "b c", "d", ""]);
+        assert_eq!(split("--filter-func='a|b' x"), ["--filter-func=a|b", "x"]);
+        assert!(split("  ").is_empty());
+    }
+
+    #[test]
+    fn losses_are_read_from_the_summary() {
+        let ended =
+            |stderr: &str| Ended { code: 0, stdout: String::new(), stderr: stderr.to_owned(), took: Duration::ZERO };
+        assert_eq!(ended("a\n12 events, 1,204 of them lost\n").lost(), 1204);
+        assert_eq!(ended("lost 1,204 events\n").lost(), 1204);
+        assert_eq!(ended("nothing\n").lost(), 0);
+    }
+}
