@@ -41,6 +41,8 @@ pub enum FentryLimit {
     ByValue,
     /// A struct, a union or a floating-point number is returned by value: EINVAL.
     Result,
+    /// Several functions have the name; the kernel would take the first in kallsyms, whichever that is.
+    Ambiguous,
 }
 
 impl FentryLimit {
@@ -49,7 +51,11 @@ impl FentryLimit {
         match self {
             FentryLimit::OnStack => Some((6, 6)),
             FentryLimit::SmallStruct => Some((6, 1)),
-            FentryLimit::Variadic | FentryLimit::TooMany(_) | FentryLimit::ByValue | FentryLimit::Result => None,
+            FentryLimit::Variadic
+            | FentryLimit::TooMany(_)
+            | FentryLimit::ByValue
+            | FentryLimit::Result
+            | FentryLimit::Ambiguous => None,
         }
     }
 }
@@ -63,6 +69,7 @@ impl fmt::Display for FentryLimit {
             FentryLimit::SmallStruct => f.write_str("it takes a struct by value"),
             FentryLimit::ByValue => f.write_str("it takes a union, a large struct or a floating-point number by value"),
             FentryLimit::Result => f.write_str("it returns a struct or a union by value"),
+            FentryLimit::Ambiguous => f.write_str("several functions have its name"),
         }
     }
 }

@@ -13,13 +13,14 @@
 //!
 //! [`raw`] finds the records, [`types`] shows them as C types, [`lookup`] finds them by name, [`path`] turns
 //! `skb->dev->ifindex` into offsets (what clang and libbpf call CO-RE), [`dump`] prints declarations, [`abi`] says in
-//! which register an argument is.
+//! which register an argument is, [`slice`] cuts out what a test or a report needs.
 
 pub mod abi;
 pub mod dump;
 pub mod lookup;
 pub mod path;
 pub mod raw;
+pub mod slice;
 pub mod types;
 
 pub use abi::{Arch, FentryLimit};

@@ -3,6 +3,8 @@
 //! [`Targets::find`] reads BTF; [`Targets::keep_traceable`] and [`Targets::place`] then compare with what the host
 //! lists. What is left out stays on record with its reason.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 
@@ -40,6 +42,18 @@ pub struct SkbFunction {
 }
 
 impl SkbFunction {
+    /// True if a program for one of two functions is right for the other.
+    fn same_arguments(&self, other: &SkbFunction) -> bool {
+        (self.skb_arg, self.skb_register, self.reason_arg) == (other.skb_arg, other.skb_register, other.reason_arg)
+    }
+
+    /// A fentry program goes to one address, and the kernel's choice of several need not be that of BTF.
+    fn limit_by_addresses(&mut self) {
+        if self.addresses.len() > 1 && self.fentry.is_ok() {
+            self.fentry = Err(FentryLimit::Ambiguous);
+        }
+    }
+
     /// The name as it is printed: `name`, or `name[module]`.
     pub fn title(&self) -> String {
         let name = self.alias.as_deref().unwrap_or(&self.name);
@@ -57,6 +71,8 @@ pub enum LeftOut {
     Position(u8),
     /// The skb is passed on the stack.
     OnStack,
+    /// Several functions have this name, with the skb in different places.
+    Ambiguous,
     /// Not in ftrace's list: inlined everywhere, removed after boot, or marked `notrace`.
     NotTraceable,
     /// Not in kallsyms: inlined everywhere.
@@ -70,6 +86,7 @@ impl fmt::Display for LeftOut {
         match self {
             LeftOut::Position(n) => write!(f, "the skb is parameter {n}; only the first five are looked at"),
             LeftOut::OnStack => f.write_str("the skb is passed on the stack"),
+            LeftOut::Ambiguous => f.write_str("several functions have this name, with the skb in different places"),
             LeftOut::NotTraceable => f.write_str("not in the list of traceable functions: inlined or marked notrace"),
             LeftOut::NoSymbol => f.write_str("not in kallsyms: inlined everywhere"),
             LeftOut::Btf(e) => e.fmt(f),
@@ -129,6 +146,9 @@ impl Finder {
 impl Targets {
     /// Adds the functions with an skb in `btf` itself (not in its base) whose name passes `filter`.
     pub fn find(&mut self, btf: &Btf, finder: &Finder, module: Option<Arc<str>>, filter: impl Fn(&str) -> bool) {
+        // Static functions of different files can share a name; where kallsyms has it several times, nobody knows which
+        // prototype belongs to which.
+        let mut seen: HashMap<&str, Option<usize>> = HashMap::new();
         for func in btf.functions() {
             let Ok(proto) = func.proto() else { continue };
             let Some(index) = (0..).zip(proto.param_types()).find(|&(_, t)| finder.skb.has_pointer(t)) else {
@@ -154,7 +174,7 @@ impl Targets {
                 }
             };
             let reason = (0..).zip(proto.param_types()).find(|&(_, t)| finder.reason.has_value(t));
-            self.functions.push(SkbFunction {
+            let function = SkbFunction {
                 name: name.into(),
                 module: module.clone(),
                 addresses: Vec::new(),
@@ -165,8 +185,30 @@ impl Targets {
                 btf_id: func.id(),
                 params: proto.param_count().try_into().unwrap_or(u8::MAX),
                 fentry,
-            });
+            };
+            match seen.entry(name) {
+                Entry::Vacant(entry) => {
+                    entry.insert(Some(self.functions.len()));
+                    self.functions.push(function);
+                }
+                Entry::Occupied(mut entry) => match *entry.get() {
+                    Some(first) if self.functions[first].same_arguments(&function) => {
+                        self.functions[first].fentry = Err(FentryLimit::Ambiguous);
+                    }
+                    _ => {
+                        entry.insert(None);
+                    }
+                },
+            }
         }
+        self.functions.retain(|f| {
+            let kept = f.module != module || seen.get(&*f.name) != Some(&None);
+            if !kept {
+                let (name, module) = (f.name.clone(), f.module.clone());
+                self.rejected.push(Rejected { name, module, why: LeftOut::Ambiguous });
+            }
+            kept
+        });
     }
 
     /// The names of all functions, numbered as [`Targets::functions`] is (equal names share the first number): what to
@@ -184,6 +226,7 @@ impl Targets {
                 found = true;
                 f.addresses.extend(list.with_addresses.then_some(site.address));
             }
+            f.limit_by_addresses();
             found
         });
     }
@@ -198,6 +241,7 @@ impl Targets {
                 f.addresses.push(place.address);
                 f.alias = (place.shown != f.name).then(|| place.shown.clone());
             }
+            f.limit_by_addresses();
             !f.addresses.is_empty()
         });
     }
