@@ -142,7 +142,7 @@ impl FuncProto<'_> {
     pub fn fentry_word(self, index: u32) -> Result<u32, BtfError> {
         let mut word = 0;
         for ty in self.param_types().take(index as usize) {
-            word += self.passed(ty)?.size.div_ceil(8);
+            word = self.passed(ty)?.size.div_ceil(8).saturating_add(word);
         }
         Ok(word)
     }

@@ -3,8 +3,8 @@
 use super::raw::{Btf, Kind, TypeId};
 use super::types::{Array, Composite, Enum, FuncProto, MAX_DEPTH, Type, View};
 
-/// A type with more parts than this is cut short with `...`.
-const MAX_PARTS: u32 = 1 << 16;
+/// A type whose parts have more letters than this is cut short with `...`.
+const MAX_TEXT: usize = 1 << 20;
 
 /// Anonymous structs and function pointers within each other, deeper than this, are cut short too.
 const MAX_NESTING: u32 = 24;
@@ -12,13 +12,13 @@ const MAX_NESTING: u32 = 24;
 /// `name` declared with the type: `const struct sk_buff *skb`, `int (*func)(void *, u32)`. With an empty name, the type
 /// alone. The parts of a struct without a name are not shown.
 pub fn declaration(btf: &Btf, id: TypeId, name: &str) -> String {
-    Printer { btf, parts: MAX_PARTS, nesting: 0 }.declare(id, name, None)
+    Printer { btf, room: MAX_TEXT, nesting: 0 }.declare(id, name, None)
 }
 
 /// The whole definition of a type, several lines for a struct, a union or an enum, without a last line end. Named types
 /// within it appear by name, others are written out.
 pub fn definition(btf: &Btf, id: TypeId) -> String {
-    let mut printer = Printer { btf, parts: MAX_PARTS, nesting: 0 };
+    let mut printer = Printer { btf, room: MAX_TEXT, nesting: 0 };
     let Ok(t) = btf.get(id) else { return format!("/* no type {id} */") };
     let target = t.target().unwrap_or(TypeId::VOID);
     let text = match t.kind() {
@@ -32,7 +32,7 @@ pub fn definition(btf: &Btf, id: TypeId) -> String {
 
 struct Printer<'a> {
     btf: &'a Btf,
-    parts: u32,
+    room: usize,
     nesting: u32,
 }
 
@@ -44,7 +44,7 @@ impl<'a> Printer<'a> {
         let mut next = id;
         for _ in 0..MAX_DEPTH {
             let Ok(t) = self.btf.get(next) else { return join(&format!("/* no type {next} */"), &declarator) };
-            if self.spend() {
+            if self.spend(t.name()) {
                 break;
             }
             match (t.kind(), t.target()) {
@@ -80,13 +80,13 @@ impl<'a> Printer<'a> {
         self.nesting += 1;
         let mut params: Vec<String> = Vec::new();
         for param in proto.params() {
-            if self.parts == 0 {
+            if self.spend(param.name) {
                 break;
             }
             params.push(self.declare(param.ty, param.name, None));
         }
         self.nesting -= 1;
-        if proto.is_variadic() || self.parts == 0 {
+        if proto.is_variadic() || self.room == 0 {
             params.push("...".to_owned());
         } else if params.is_empty() {
             params.push("void".to_owned());
@@ -115,13 +115,13 @@ impl<'a> Printer<'a> {
         let indent = "\t".repeat(level + 1);
         let mut lines = Vec::new();
         if let Some(e) = Enum::from_type(t) {
-            for value in e.values().take_while(|_| !self.spend()) {
+            for value in e.values().take_while(|value| !self.spend(value.name)) {
                 lines.push(format!("{indent}{} = {},", value.name, value.value));
             }
         }
         if let Some(c) = Composite::from_type(t) {
             for member in c.members() {
-                if self.spend() {
+                if self.spend(member.name) {
                     lines.push(format!("{indent}..."));
                     break;
                 }
@@ -138,10 +138,10 @@ impl<'a> Printer<'a> {
         lines.join("\n")
     }
 
-    /// Counts one part; true if there were too many.
-    fn spend(&mut self) -> bool {
-        self.parts = self.parts.saturating_sub(1);
-        self.parts == 0
+    /// Counts one part with this name; true if there is no more room.
+    fn spend(&mut self, name: &str) -> bool {
+        self.room = self.room.saturating_sub(name.len() + 8);
+        self.room == 0
     }
 }
 

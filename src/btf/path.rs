@@ -277,7 +277,7 @@ impl<'a> Cursor<'a> {
         let ty = owner.btf().get(member.ty)?;
         let mut place = BitPlace { offset: bit_offset + u64::from(self.offset) * 8, width: member.bit_size };
         if let Some(int) = Int::from_type(ty.peel()?)
-            && int.bits() < int.size() * 8
+            && u64::from(int.bits()) < u64::from(int.size()) * 8
             && member.bit_size == 0
         {
             // Kernels before 4.20 and some other writers describe a bit field by an integer type with fewer bits.

@@ -117,6 +117,9 @@ pub struct Targets {
 /// The last parameter that is looked at. pwru has five programs, one per position; x86-64 would allow a sixth.
 const LAST_POSITION: u32 = 5;
 
+/// No function has more parameters; damaged type information has millions.
+const MAX_PARAMS: usize = 255;
+
 /// Prepared once for the kernel, used for it and for its modules.
 pub struct Finder {
     skb: PointerSet,
@@ -151,10 +154,9 @@ impl Targets {
         let mut seen: HashMap<&str, Option<usize>> = HashMap::new();
         for func in btf.functions() {
             let Ok(proto) = func.proto() else { continue };
-            let Some(index) = (0..).zip(proto.param_types()).find(|&(_, t)| finder.skb.has_pointer(t)) else {
-                continue;
-            };
-            let (index, name) = (index.0, func.name());
+            let params = || (0..).zip(proto.param_types()).take(MAX_PARAMS);
+            let Some((index, _)) = params().find(|&(_, t)| finder.skb.has_pointer(t)) else { continue };
+            let name = func.name();
             if name.is_empty() || !filter(name) {
                 continue;
             }
@@ -173,7 +175,7 @@ impl Targets {
                     continue;
                 }
             };
-            let reason = (0..).zip(proto.param_types()).find(|&(_, t)| finder.reason.has_value(t));
+            let reason = params().find(|&(_, t)| finder.reason.has_value(t));
             let function = SkbFunction {
                 name: name.into(),
                 module: module.clone(),
