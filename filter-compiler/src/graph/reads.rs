@@ -1,0 +1,99 @@
+//! What a graph reads of a packet, so that a caller can fetch it beforehand.
+
+use super::{Base, Graph, IpVersion, Operand, Test, Value, ValueId};
+
+/// What the tests of a graph read. Offsets count bytes from the start of the packet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Reads {
+    /// The bytes at fixed offsets: the first of them, and the first after all of them.
+    pub fixed: Option<(u32, u32)>,
+    /// For loads behind an IPv4 header of variable length: the largest offset past that length, plus the load's size.
+    /// Such a load ends at most 60 bytes after that.
+    pub behind_header: Option<u32>,
+    /// Whether an offset is computed in some other way, so that nothing bounds it (`protochain` included).
+    pub computed: bool,
+    /// Whether one of the first twelve bytes is read at a fixed offset: MAC addresses.
+    pub mac: bool,
+    /// Whether one of the bytes 12 and 13 is read at a fixed offset: the link type field.
+    pub link_type: bool,
+    /// Whether the length on the wire is used.
+    pub length: bool,
+    /// Whether the packet type (direction) is used.
+    pub packet_type: bool,
+    /// Whether the interface is used.
+    pub interface: bool,
+}
+
+impl Reads {
+    fn fixed(&mut self, from: u32, size: u32) {
+        let end = from.saturating_add(size);
+        self.fixed = Some(match self.fixed {
+            None => (from, end),
+            Some((first, last)) => (first.min(from), last.max(end)),
+        });
+        self.mac |= from < 12;
+        self.link_type |= from < 14 && end > 12;
+    }
+}
+
+impl Graph {
+    /// What the tests read.
+    pub fn reads(&self) -> Reads {
+        let mut reads = Reads::default();
+        let mut used = vec![false; self.values.list().len()];
+        for node in &self.nodes {
+            let (left, right) = match node.test {
+                Test::Compare { left, right, .. } => (Some(left), Some(right)),
+                Test::Bits { value, mask } => (Some(value), Some(mask)),
+                Test::Chain(chain) => {
+                    reads.computed = true;
+                    let at = if chain.version == IpVersion::V4 { 9 } else { 6 };
+                    reads.fixed(chain.header.saturating_add(at), 1);
+                    if chain.version == IpVersion::V4 {
+                        reads.fixed(chain.header, 1);
+                    }
+                    (None, None)
+                }
+            };
+            let right = match right {
+                Some(Operand::Value(id)) => Some(id),
+                _ => None,
+            };
+            for id in left.into_iter().chain(right) {
+                used[id.index()] = true;
+            }
+        }
+        // Operands have smaller numbers than what is computed from them.
+        for at in (0..used.len()).rev() {
+            if used[at] {
+                self.read(self.values.list()[at], &mut reads, |id| used[id.index()] = true);
+            }
+        }
+        reads
+    }
+
+    fn read(&self, value: Value, reads: &mut Reads, mut operand: impl FnMut(ValueId)) {
+        match value {
+            Value::Const(_) => {}
+            Value::Length => reads.length = true,
+            Value::PacketType => reads.packet_type = true,
+            Value::InterfaceIndex => reads.interface = true,
+            Value::HeaderLength(at) => reads.fixed(at, 1),
+            Value::Load { base: Base::Packet, offset, size } => reads.fixed(offset, size.bytes()),
+            Value::Load { base: Base::Header(at), offset, size } => {
+                reads.fixed(at, 1);
+                let end = offset.saturating_add(size.bytes());
+                reads.behind_header = Some(reads.behind_header.map_or(end, |known| known.max(end)));
+            }
+            Value::Load { base: Base::Index(index), .. } => {
+                reads.computed = true;
+                operand(index);
+            }
+            Value::Negate(inner) => operand(inner),
+            Value::Binary { left, right, .. } => {
+                operand(left);
+                operand(right);
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Comparisons of numbers computed from the packet.
+
+use super::formula::Formula;
+use super::state::{State, ethertype};
+use super::transport::IP6_HEADER;
+use super::{Lower, ip_protocol, link_protocol};
+use crate::ast::*;
+use crate::error::{Error, ErrorKind, Limit, Span};
+use crate::graph::{Base, Comparison, Operand, Size, Test, Value, ValueId};
+
+/// A number, and what has to hold before its bytes may be loaded.
+type Guarded = (ValueId, Vec<Formula>);
+
+impl Lower<'_> {
+    pub fn relation(&mut self, state: &State, relation: &Relation) -> Result<Formula, Error> {
+        let (left, mut parts) = self.arithmetic(state, &relation.left)?;
+        let (right, guards) = self.arithmetic(state, &relation.right)?;
+        parts.extend(guards);
+        // One side waits in a cell while the other is computed.
+        if self.cells(left).min(self.cells(right)) >= Limit::Registers.max() {
+            return Err(self.error(ErrorKind::TooLarge(Limit::Registers)));
+        }
+        let right = Operand::Value(right);
+        let (op, negate) = match relation.op {
+            Relop::Equal => (Comparison::Equal, false),
+            Relop::NotEqual => (Comparison::Equal, true),
+            Relop::Greater => (Comparison::Greater, false),
+            Relop::LessOrEqual => (Comparison::Greater, true),
+            Relop::GreaterOrEqual => (Comparison::GreaterOrEqual, false),
+            Relop::Less => (Comparison::GreaterOrEqual, true),
+        };
+        let test = Formula::Test(Test::Compare { op, left, right });
+        parts.push(if negate { test.negate() } else { test });
+        Ok(Formula::all(parts))
+    }
+
+    /// Parts stand before the operations that need them, and each is needed once.
+    fn arithmetic(&mut self, state: &State, arith: &Arith) -> Result<Guarded, Error> {
+        let mut done: Vec<Guarded> = Vec::with_capacity(arith.parts.len());
+        for part in &arith.parts {
+            let mut take = |at: usize| (done[at].0, std::mem::take(&mut done[at].1));
+            let guarded = match part.kind {
+                ArithKind::Number(number) => (self.values.constant(number), Vec::new()),
+                ArithKind::Length => (self.values.leaf(Value::Length), Vec::new()),
+                ArithKind::Negate(operand) => {
+                    let (value, guards) = take(operand);
+                    (self.values.negate(value), guards)
+                }
+                ArithKind::Binary(op, left, right) => {
+                    let (a, mut guards) = take(left);
+                    let (b, more) = take(right);
+                    guards.extend(more);
+                    let literal = matches!(arith.parts[right].kind, ArithKind::Number(_));
+                    self.check_operation(op, a, b, literal, arith.parts[right].span)?;
+                    (self.binary(op, a, b), guards)
+                }
+                ArithKind::Load { protocol, index, size } => {
+                    let (index, guards) = take(index);
+                    let size = match size {
+                        1 => Size::Byte,
+                        2 => Size::Half,
+                        _ => Size::Word,
+                    };
+                    self.indexed(state, protocol, index, guards, size, part.span)?
+                }
+            };
+            if self.cells(guarded.0) > Limit::Registers.max() {
+                return Err(self.error_at(part.span, ErrorKind::TooLarge(Limit::Registers)));
+            }
+            done.push(guarded);
+        }
+        Ok(done.pop().unwrap_or_else(|| (self.values.constant(0), Vec::new())))
+    }
+
+    fn check_operation(&self, op: BinaryOp, a: ValueId, b: ValueId, literal: bool, at: Span) -> Result<(), Error> {
+        let constant = self.values.as_const(b);
+        match (op, constant) {
+            (BinaryOp::Divide, Some(0)) => Err(self.error_at(at, ErrorKind::DivisionByZero)),
+            (BinaryOp::Modulus, Some(0)) => Err(self.error_at(at, ErrorKind::ModulusByZero)),
+            // What is constant as a whole is 0, unless the count was typed.
+            (BinaryOp::ShiftLeft | BinaryOp::ShiftRight, Some(count))
+                if count > 31 && (literal || self.values.as_const(a).is_none()) =>
+            {
+                Err(self.error_at(at, ErrorKind::LongShift(count)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// `protocol[index:size]`
+    fn indexed(
+        &mut self,
+        state: &State,
+        protocol: Protocol,
+        index: ValueId,
+        mut guards: Vec<Formula>,
+        size: Size,
+        at: Span,
+    ) -> Result<Guarded, Error> {
+        let is_link = matches!(
+            protocol,
+            Protocol::Ip
+                | Protocol::Ip6
+                | Protocol::Arp
+                | Protocol::Rarp
+                | Protocol::Atalk
+                | Protocol::Decnet
+                | Protocol::Lat
+                | Protocol::Sca
+                | Protocol::Mopdl
+                | Protocol::Moprc
+        );
+        match protocol {
+            Protocol::Link => {
+                let value = self.at(state.header.index, state.header.constant, index, size);
+                Ok((value, guards))
+            }
+            _ if is_link => {
+                let network = state.network();
+                guards.push(self.link_type(state, link_protocol(protocol).unwrap_or_default())?);
+                Ok((self.at(network.index, network.constant, index, size), guards))
+            }
+            Protocol::Icmp6 => {
+                let network = state.network();
+                guards.push(self.link_type(state, ethertype::IP6)?);
+                let next = network.plus(6).load(&mut self.values, Size::Byte);
+                guards.push(Formula::equal(next, 58));
+                Ok((self.at(network.index, network.constant.wrapping_add(IP6_HEADER), index, size), guards))
+            }
+            Protocol::Tcp
+            | Protocol::Udp
+            | Protocol::Sctp
+            | Protocol::Icmp
+            | Protocol::Igmp
+            | Protocol::Igrp
+            | Protocol::Pim
+            | Protocol::Vrrp
+            | Protocol::Carp => {
+                let mut all = vec![self.link_type(state, ethertype::IP)?];
+                all.append(&mut guards);
+                all.push(self.ip_protocol(state, ip_protocol(protocol).unwrap_or_default())?);
+                all.push(self.first_fragment(state));
+                let header = self.header_length(state);
+                let start = match state.network().index {
+                    Some(index) => self.binary(BinaryOp::Add, header, index),
+                    None => header,
+                };
+                Ok((self.at(Some(start), state.network().constant, index, size), all))
+            }
+            Protocol::Radio => Err(self.other_link("radio")),
+            _ => Err(self.error_at(at, ErrorKind::NoIndex(protocol.text().to_string()))),
+        }
+    }
+
+    /// The bytes at a place plus an index.
+    fn at(&mut self, base: Option<ValueId>, constant: u32, index: ValueId, size: Size) -> ValueId {
+        let sum = match base {
+            Some(base) => self.binary(BinaryOp::Add, base, index),
+            None => index,
+        };
+        self.load(Base::Index(sum), constant, size)
+    }
+
+    /// How many cells are in use at a time while the value is computed, its own excluded.
+    fn cells(&self, value: ValueId) -> usize {
+        self.values.cells(value)
+    }
+}
