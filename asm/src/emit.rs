@@ -15,8 +15,7 @@ macro_rules! alu {
             #[doc = $what]
             #[track_caller]
             pub fn $name<D: Dst>(&mut self, dst: D, src: impl Source<D>) {
-                let op = Op::Alu { op: AluOp::$op, width: D::WIDTH, dst: dst.into(), src: src.operand() };
-                self.push(op, None, None, Location::caller());
+                self.alu(AluOp::$op, dst, src);
             }
         )*
     };
@@ -39,6 +38,13 @@ impl Asm {
         lsh Lsh "`dst <<= src`; a register counts modulo the width.";
         rsh Rsh "`dst >>= src`, filling with zeros; a register counts modulo the width.";
         arsh Arsh "`dst s>>= src`, filling with the sign; a register counts modulo the width.";
+    }
+
+    /// `dst op= src`, for an operation that is known only at run time.
+    #[track_caller]
+    pub fn alu<D: Dst>(&mut self, op: AluOp, dst: D, src: impl Source<D>) {
+        let op = Op::Alu { op, width: D::WIDTH, dst: dst.into(), src: src.operand() };
+        self.push(op, None, None, Location::caller());
     }
 
     /// `dst = -dst`
@@ -294,7 +300,7 @@ impl Asm {
         self.imm64(dst, Imm64::MapIndexValue(index, offset), None, Location::caller());
     }
 
-    /// `dst` = the address of the kernel's variable with this BTF id. Linux 5.10.
+    /// `dst` = the address of the kernel's variable with this BTF id (Linux 5.10), or of its function (6.4).
     #[track_caller]
     pub fn load_btf_id(&mut self, dst: Reg64, id: u32) {
         self.imm64(dst, Imm64::BtfId { id, btf_fd: 0 }, None, Location::caller());
@@ -323,9 +329,7 @@ macro_rules! branch {
             #[doc = $what]
             #[track_caller]
             pub fn $name<D: Dst>(&mut self, lhs: D, rhs: impl Source<D>, to: Label) {
-                let (width, lhs, rhs) = (D::WIDTH, lhs.into(), rhs.operand());
-                let op = Op::Branch { cmp: Cmp::$cmp, width, lhs, rhs, offset: 0 };
-                self.push(op, Some(to), None, Location::caller());
+                self.branch(Cmp::$cmp, lhs, rhs, to);
             }
         )*
     };
@@ -345,6 +349,13 @@ impl Asm {
         jsge Sge "`if lhs s>= rhs goto to`, signed.";
         jslt Slt "`if lhs s< rhs goto to`, signed.";
         jsle Sle "`if lhs s<= rhs goto to`, signed.";
+    }
+
+    /// `if lhs cmp rhs goto to`, for a comparison that is known only at run time.
+    #[track_caller]
+    pub fn branch<D: Dst>(&mut self, cmp: Cmp, lhs: D, rhs: impl Source<D>, to: Label) {
+        let op = Op::Branch { cmp, width: D::WIDTH, lhs: lhs.into(), rhs: rhs.operand(), offset: 0 };
+        self.push(op, Some(to), None, Location::caller());
     }
 
     /// `goto to`. From [`Cpu::V4`](crate::Cpu::V4) on it becomes [`Asm::jump_long`] where 16 bits are not enough.

@@ -324,10 +324,10 @@ fn decode_alu(f: Fields) -> Result<Op, DecodeErrorKind> {
             _ => {}
         }
     }
-    let op = ALU_OPS
+    let op = AluOp::ALL
         .into_iter()
         .find(|&op| alu_code(op) == (f.opcode & 0xf0, f.offset))
-        .or_else(|| ALU_OPS.into_iter().find(|&op| alu_code(op) == (f.opcode & 0xf0, 0)))
+        .or_else(|| AluOp::ALL.into_iter().find(|&op| alu_code(op) == (f.opcode & 0xf0, 0)))
         .ok_or(DecodeErrorKind::Opcode(f.opcode))?;
     Ok(Op::Alu { op, width, dst, src: operand(f)? })
 }
@@ -355,7 +355,7 @@ fn decode_memory(f: Fields) -> Result<Op, DecodeErrorKind> {
             STORE_RELEASE => Ok(Op::StoreRelease { size, base: dst, offset, src }),
             _ if size < Size::B4 => Err(DecodeErrorKind::Opcode(f.opcode)),
             imm => {
-                let op = ATOMIC_OPS
+                let op = AtomicOp::ALL
                     .into_iter()
                     .find(|&op| atomic_code(op) == imm)
                     .ok_or(DecodeErrorKind::Reserved { opcode: f.opcode, field: "constant" })?;
@@ -388,7 +388,7 @@ fn decode_jump(f: Fields) -> Result<Op, DecodeErrorKind> {
     }
     let width = if f.opcode & 7 == JMP { Width::W64 } else { Width::W32 };
     let cmp =
-        CMPS.into_iter().find(|&cmp| cmp_code(cmp) == f.opcode & 0xf0).ok_or(DecodeErrorKind::Opcode(f.opcode))?;
+        Cmp::ALL.into_iter().find(|&cmp| cmp_code(cmp) == f.opcode & 0xf0).ok_or(DecodeErrorKind::Opcode(f.opcode))?;
     Ok(Op::Branch { cmp, width, lhs: register(f.dst)?, rhs: operand(f)?, offset: f.offset })
 }
 
@@ -406,23 +406,6 @@ fn alu_class(width: Width) -> u8 {
         Width::W64 => ALU64,
     }
 }
-
-const ALU_OPS: [AluOp; 14] = [
-    AluOp::Add,
-    AluOp::Sub,
-    AluOp::Mul,
-    AluOp::Div,
-    AluOp::SDiv,
-    AluOp::Or,
-    AluOp::And,
-    AluOp::Lsh,
-    AluOp::Rsh,
-    AluOp::Rem,
-    AluOp::SRem,
-    AluOp::Xor,
-    AluOp::Mov,
-    AluOp::Arsh,
-];
 
 /// The operation's bits and the offset that makes a division signed.
 fn alu_code(op: AluOp) -> (u8, i16) {
@@ -444,9 +427,6 @@ fn alu_code(op: AluOp) -> (u8, i16) {
     }
 }
 
-const CMPS: [Cmp; 11] =
-    [Cmp::Eq, Cmp::Ne, Cmp::Gt, Cmp::Ge, Cmp::Lt, Cmp::Le, Cmp::Set, Cmp::Sgt, Cmp::Sge, Cmp::Slt, Cmp::Sle];
-
 fn cmp_code(cmp: Cmp) -> u8 {
     match cmp {
         Cmp::Eq => 0x10,
@@ -462,19 +442,6 @@ fn cmp_code(cmp: Cmp) -> u8 {
         Cmp::Sle => 0xd0,
     }
 }
-
-const ATOMIC_OPS: [AtomicOp; 10] = [
-    AtomicOp::Add,
-    AtomicOp::Or,
-    AtomicOp::And,
-    AtomicOp::Xor,
-    AtomicOp::FetchAdd,
-    AtomicOp::FetchOr,
-    AtomicOp::FetchAnd,
-    AtomicOp::FetchXor,
-    AtomicOp::Xchg,
-    AtomicOp::CmpXchg,
-];
 
 fn atomic_code(op: AtomicOp) -> i32 {
     match op {

@@ -320,7 +320,47 @@ pub enum Imm64 {
     MapIndexValue(u32, u32),
 }
 
+impl AluOp {
+    /// Each of them.
+    pub const ALL: [AluOp; 14] = [
+        AluOp::Add,
+        AluOp::Sub,
+        AluOp::Mul,
+        AluOp::Div,
+        AluOp::SDiv,
+        AluOp::Or,
+        AluOp::And,
+        AluOp::Lsh,
+        AluOp::Rsh,
+        AluOp::Rem,
+        AluOp::SRem,
+        AluOp::Xor,
+        AluOp::Mov,
+        AluOp::Arsh,
+    ];
+}
+
+impl Cmp {
+    /// Each of them.
+    pub const ALL: [Cmp; 11] =
+        [Cmp::Eq, Cmp::Ne, Cmp::Gt, Cmp::Ge, Cmp::Lt, Cmp::Le, Cmp::Set, Cmp::Sgt, Cmp::Sge, Cmp::Slt, Cmp::Sle];
+}
+
 impl AtomicOp {
+    /// Each of them.
+    pub const ALL: [AtomicOp; 10] = [
+        AtomicOp::Add,
+        AtomicOp::Or,
+        AtomicOp::And,
+        AtomicOp::Xor,
+        AtomicOp::FetchAdd,
+        AtomicOp::FetchOr,
+        AtomicOp::FetchAnd,
+        AtomicOp::FetchXor,
+        AtomicOp::Xchg,
+        AtomicOp::CmpXchg,
+    ];
+
     /// Whether a register receives what was in memory before.
     pub const fn fetches(self) -> bool {
         !matches!(self, AtomicOp::Add | AtomicOp::Or | AtomicOp::And | AtomicOp::Xor)

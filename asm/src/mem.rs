@@ -17,6 +17,9 @@ pub enum Size {
 }
 
 impl Size {
+    /// Each of them, the smallest first.
+    pub const ALL: [Size; 4] = [Size::B1, Size::B2, Size::B4, Size::B8];
+
     /// The size with so many bytes: 1, 2, 4 or 8.
     pub const fn from_bytes(bytes: usize) -> Option<Size> {
         match bytes {
