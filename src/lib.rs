@@ -8,6 +8,7 @@ pub mod events;
 pub mod host;
 pub mod load;
 pub mod names;
+pub mod output;
 pub mod plan;
 pub mod program;
 pub mod record;

@@ -1,0 +1,122 @@
+//! What only some runs print: stacks, whole structures, fields that the user named, map entries.
+
+use crate::decode::Tuple;
+use crate::names::clean;
+
+use super::number::{decimal, hex_fixed};
+
+/// What a line has besides its event; empty where the run does not ask for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extra<'e> {
+    /// The packet inside the tunnel.
+    pub tunnel: Tuple,
+    /// Fields that the user named: last identifier of the path, and value as text.
+    pub metadata: &'e [(&'e str, &'e str)],
+    /// Return addresses, innermost first; no zeros.
+    pub stack: &'e [u64],
+    /// The whole sk_buff as text.
+    pub skb: &'e [u8],
+    /// The whole skb_shared_info as text.
+    pub shared_info: &'e [u8],
+    /// An entry of a BPF map.
+    pub map: Option<MapEntry<'e>>,
+}
+
+/// An entry of a BPF map.
+#[derive(Clone, Copy, Debug)]
+pub struct MapEntry<'e> {
+    /// Number of the map.
+    pub id: u32,
+    /// Name of the map, up to the first NUL.
+    pub name: &'e [u8],
+    /// Size of a key in bytes.
+    pub key_size: u32,
+    /// Size of a value in bytes.
+    pub value_size: u32,
+    /// The key's bytes, as many as were read.
+    pub key: &'e [u8],
+    /// The value's bytes, as many as were read.
+    pub value: &'e [u8],
+}
+
+impl MapEntry<'_> {
+    /// The name as it may be shown.
+    pub(super) fn clean_name(&self) -> std::borrow::Cow<'_, str> {
+        clean::clean(self.name.split(|&byte| byte == 0).next().unwrap_or_default())
+    }
+
+    /// Appends the lines of text.
+    pub(super) fn text(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"\nmap_id: ");
+        decimal(out, self.id.into());
+        out.extend_from_slice(b"\nmap_name: ");
+        out.extend_from_slice(self.clean_name().as_bytes());
+        for (title, size, bytes) in
+            [(&b"\nkey("[..], self.key_size, self.key), (b"value(", self.value_size, self.value)]
+        {
+            out.extend_from_slice(title);
+            decimal(out, size.into());
+            out.extend_from_slice(b"):\n");
+            hexdump(out, bytes);
+        }
+    }
+}
+
+/// The lines of `hexdump -C` but the last, which has only an offset.
+fn hexdump(out: &mut Vec<u8>, bytes: &[u8]) {
+    for (line, bytes) in bytes.chunks(16).enumerate() {
+        hex_fixed(out, line as u64 * 16, 8);
+        out.push(b' ');
+        for place in 0..16 {
+            if place % 8 == 0 {
+                out.push(b' ');
+            }
+            match bytes.get(place) {
+                Some(byte) => hex_fixed(out, (*byte).into(), 2),
+                None => out.extend_from_slice(b"  "),
+            }
+            out.push(b' ');
+        }
+        out.extend_from_slice(b" |");
+        out.extend(bytes.iter().map(|byte| if matches!(byte, 0x20..=0x7e) { *byte } else { b'.' }));
+        out.extend_from_slice(b"|\n");
+    }
+}
+
+/// Appends `text` as it may be shown.
+pub(super) fn text(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(clean::clean(text.as_bytes()).as_bytes());
+}
+
+/// Appends the lines of `text` as they may be shown.
+pub(super) fn lines(out: &mut Vec<u8>, text: &[u8]) {
+    for (i, line) in text.split(|&byte| byte == b'\n').enumerate() {
+        if i > 0 {
+            out.push(b'\n');
+        }
+        if clean::is_plain(line) {
+            out.extend_from_slice(line);
+        } else {
+            out.extend_from_slice(clean::clean(line).as_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_entry_is_dumped_as_hexdump_does() {
+        let value: Vec<u8> = (60..78).collect();
+        let map = MapEntry { id: 7, name: b"ct\0\0", key_size: 4, value_size: 18, key: &[1, 2, 3, 4], value: &value };
+        let mut out = Vec::new();
+        map.text(&mut out);
+        let want = "\nmap_id: 7\nmap_name: ct\nkey(4):\n\
+            00000000  01 02 03 04                                       |....|\n\
+            value(18):\n\
+            00000000  3c 3d 3e 3f 40 41 42 43  44 45 46 47 48 49 4a 4b  |<=>?@ABCDEFGHIJK|\n\
+            00000010  4c 4d                                             |LM|\n";
+        assert_eq!(String::from_utf8(out).unwrap(), want);
+    }
+}

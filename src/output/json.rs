@@ -1,0 +1,216 @@
+//! One JSON object per line, with pwru's keys in pwru's order; what is 0 or empty is left out, as pwru does.
+//!
+//! Ours, at the end: `metadata` and `map`. Names were cleaned before they got here, so every string is UTF-8 without
+//! control characters; only `"` and `\` need escaping.
+
+use crate::cli::Timestamp;
+use crate::decode::{Event, Network, Tuple};
+use crate::names::Names;
+
+use super::clock::{self, LastSeen, WallClock};
+use super::extra::{self, Extra, MapEntry};
+use super::number::{decimal, hex, hex_fixed};
+use super::{Columns, function, symbol, tuple};
+
+/// Writes lines of JSON.
+#[derive(Debug)]
+pub(super) struct Json {
+    columns: Columns,
+    clock: WallClock,
+    seen: Option<LastSeen>,
+}
+
+impl Json {
+    pub fn new(columns: Columns, clock: WallClock) -> Json {
+        let seen = (columns.timestamp == Timestamp::Relative).then(LastSeen::new);
+        Json { columns, clock, seen }
+    }
+
+    /// Follows the clock of this machine.
+    pub fn tick(&mut self) {
+        self.clock.tick();
+    }
+
+    /// Appends the line of `event`.
+    pub fn line(&mut self, out: &mut Vec<u8>, event: &Event, extra: &Extra<'_>, names: &mut Names) {
+        out.extend_from_slice(b"{\"skb\":\"0x");
+        hex(out, event.skb);
+        out.push(b'"');
+        if !extra.shared_info.is_empty() {
+            dump(out, ",\"skb_shared_info\":", extra.shared_info);
+        }
+        number(out, ",\"cpu\":", event.cpu.into());
+        out.extend_from_slice(b",\"process\":");
+        string(out, |out| out.extend_from_slice(names.processes.text(event.pid, &event.comm)));
+        out.extend_from_slice(b",\"func\":");
+        string(out, |out| function(out, event, names));
+        if self.columns.caller {
+            out.extend_from_slice(b",\"caller_func\":");
+            string(out, |out| symbol(out, event.caller, names));
+        }
+        match self.columns.timestamp {
+            Timestamp::None => {}
+            Timestamp::Absolute => {
+                out.extend_from_slice(b",\"time\":\"");
+                self.clock.write(out, event.time);
+                out.push(b'"');
+            }
+            Timestamp::Current | Timestamp::Relative => {
+                out.extend_from_slice(b",\"time\":");
+                let time = self.seen.as_mut().map_or(event.time as i64, |seen| seen.delta(event.skb, event.time));
+                clock::nanos(out, time);
+            }
+        }
+        self.meta(out, event, names);
+        if self.columns.tuple {
+            self.tuple(out, ",\"tuple\":{", &event.tuple);
+        }
+        if self.columns.tunnel {
+            self.tuple(out, ",\"tunnel_tuple\":{", &extra.tunnel);
+        }
+        if !extra.stack.is_empty() {
+            out.extend_from_slice(b",\"stack\":\"");
+            for address in extra.stack {
+                out.extend_from_slice(b"\\n");
+                escaped(out, |out| symbol(out, *address, names));
+            }
+            out.push(b'"');
+        }
+        if !extra.skb.is_empty() {
+            dump(out, ",\"skb_metadata\":", extra.skb);
+        }
+        if !extra.metadata.is_empty() {
+            metadata(out, extra.metadata);
+        }
+        if let Some(entry) = &extra.map {
+            map(out, entry);
+        }
+        out.extend_from_slice(b"}\n");
+    }
+
+    fn meta(&self, out: &mut Vec<u8>, event: &Event, names: &mut Names) {
+        let meta = &event.meta;
+        if self.columns.meta {
+            number(out, ",\"netns\":", meta.netns.into());
+        }
+        if self.columns.netns_names.is_some()
+            && let Some(name) = names.netns.get(meta.netns)
+        {
+            out.extend_from_slice(b",\"netns_name\":");
+            string(out, |out| out.extend_from_slice(name.as_bytes()));
+        }
+        if !self.columns.meta {
+            return;
+        }
+        number(out, ",\"mark\":", meta.mark.into());
+        out.extend_from_slice(b",\"iface\":");
+        string(out, |out| out.extend_from_slice(names.interfaces.text(meta.netns, meta.ifindex)));
+        number(out, ",\"proto\":", meta.protocol.into());
+        number(out, ",\"mtu\":", meta.mtu.into());
+        number(out, ",\"len\":", meta.len.into());
+        if self.columns.cb {
+            out.extend_from_slice(b",\"cb\":[");
+            for (i, word) in event.cb.iter().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                decimal(out, (*word).into());
+            }
+            out.push(b']');
+        }
+    }
+
+    /// `key` ends with `{`.
+    fn tuple(&self, out: &mut Vec<u8>, key: &str, tuple: &Tuple) {
+        out.extend_from_slice(key.as_bytes());
+        let start = out.len();
+        if tuple.network != Network::Unknown {
+            out.extend_from_slice(b",\"saddr\":\"");
+            tuple::source(out, &tuple.network);
+            out.extend_from_slice(b"\",\"daddr\":\"");
+            tuple::destination(out, &tuple.network);
+            out.push(b'"');
+        }
+        if let Some(ports) = tuple.ports {
+            number(out, ",\"sport\":", ports.source.into());
+            number(out, ",\"dport\":", ports.destination.into());
+        }
+        number(out, ",\"proto\":", tuple.protocol.into());
+        if self.columns.tcp_flags && tuple.tcp_flags != 0 {
+            out.extend_from_slice(b",\"flags\":\"");
+            tuple::tcp_flags(out, tuple.tcp_flags);
+            out.push(b'"');
+        }
+        if out.len() > start {
+            out.remove(start);
+        }
+        out.push(b'}');
+    }
+}
+
+/// `key` and `value`, unless it is 0.
+fn number(out: &mut Vec<u8>, key: &str, value: u64) {
+    if value != 0 {
+        out.extend_from_slice(key.as_bytes());
+        decimal(out, value);
+    }
+}
+
+/// What `write` writes, as a string.
+fn string(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    out.push(b'"');
+    escaped(out, write);
+    out.push(b'"');
+}
+
+/// What `write` writes, escaped. It must write UTF-8.
+fn escaped(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    write(out);
+    if out[start..].iter().any(|&byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
+        let text = out.split_off(start);
+        for byte in text {
+            match byte {
+                b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+                b'\n' => out.extend_from_slice(b"\\n"),
+                0..=0x1f => {
+                    out.extend_from_slice(b"\\u00");
+                    hex_fixed(out, byte.into(), 2);
+                }
+                _ => out.push(byte),
+            }
+        }
+    }
+}
+
+/// Text of several lines, which pwru puts behind a line feed.
+fn dump(out: &mut Vec<u8>, key: &str, text: &[u8]) {
+    out.extend_from_slice(key.as_bytes());
+    out.extend_from_slice(b"\"\\n");
+    escaped(out, |out| extra::lines(out, text));
+    out.push(b'"');
+}
+
+/// The fields that the user named, as an object of strings; their names may repeat.
+fn metadata(out: &mut Vec<u8>, fields: &[(&str, &str)]) {
+    for (i, (name, value)) in fields.iter().enumerate() {
+        out.extend_from_slice(if i == 0 { b",\"metadata\":{" } else { b"," });
+        string(out, |out| extra::text(out, name));
+        out.push(b':');
+        string(out, |out| extra::text(out, value));
+    }
+    out.push(b'}');
+}
+
+fn map(out: &mut Vec<u8>, entry: &MapEntry<'_>) {
+    out.extend_from_slice(b",\"map\":{\"id\":");
+    decimal(out, entry.id.into());
+    out.extend_from_slice(b",\"name\":");
+    string(out, |out| out.extend_from_slice(entry.clean_name().as_bytes()));
+    for (key, bytes) in [(",\"key\":\"", entry.key), (",\"value\":\"", entry.value)] {
+        out.extend_from_slice(key.as_bytes());
+        bytes.iter().for_each(|byte| hex_fixed(out, (*byte).into(), 2));
+        out.push(b'"');
+    }
+    out.push(b'}');
+}
