@@ -1,19 +1,69 @@
 //! The same meaning in fewer tests.
+//!
+//! Passes are functions from a graph to a graph, and whether it differs; they run until none of them changes anything.
+//! A pass never lets a load happen on a way where the text would not have loaded it: on a packet that was cut short,
+//! that could turn "accept" into "reject". It may drop loads, or let them happen later.
+
+mod domain;
+pub mod group;
+pub mod thread;
 
 use crate::error::{Error, ErrorKind, Span};
 use crate::graph::{Graph, Target};
 use crate::lower::Lowered;
 
+/// A pass: the new graph, and whether it differs from the old one.
+pub type Pass = fn(Graph) -> (Graph, bool);
+
+/// In the order in which they run.
+pub const PASSES: [(&str, Pass); 2] = [("thread", thread::thread), ("group", group::group)];
+
+/// Passes can undo each other's work for ever in theory; no expression is known that needs half as many rounds.
+const ROUNDS: usize = 20;
+
 /// Optimises, and refuses what no packet can match.
 pub(crate) fn checked(lowered: Lowered, text: &str) -> Result<Graph, Error> {
-    let graph = optimise(lowered.graph);
-    if graph.root() == Target::Reject && !lowered.never_rejected {
-        return Err(Error::new(text, Span { start: 0, end: text.len() }, ErrorKind::RejectsAll));
+    let Lowered { graph, never_rejected } = lowered;
+    if graph.root() == Target::Reject && !never_rejected {
+        return Err(rejects_all(text));
+    }
+    let typed = graph.clone();
+    let graph = optimise(graph);
+    if graph.root() == Target::Reject && !never_rejected && is_rejected_by_libpcap(typed) {
+        return Err(rejects_all(text));
     }
     Ok(graph)
 }
 
+fn rejects_all(text: &str) -> Error {
+    Error::new(text, Span { start: 0, end: text.len() }, ErrorKind::RejectsAll)
+}
+
 /// Runs all passes until none of them changes anything.
 pub fn optimise(graph: Graph) -> Graph {
+    let (mut graph, _) = thread::impossible_loads(graph);
+    for _ in 0..ROUNDS {
+        let mut any = false;
+        for (_, pass) in PASSES {
+            let changed;
+            (graph, changed) = pass(graph);
+            any |= changed;
+        }
+        if !any {
+            break;
+        }
+    }
     graph
+}
+
+/// We find out more often than libpcap that nothing can match; what it accepts has to be accepted.
+fn is_rejected_by_libpcap(mut graph: Graph) -> bool {
+    for _ in 0..ROUNDS {
+        let changed;
+        (graph, changed) = thread::thread_with::<thread::Outcomes>(graph);
+        if !changed {
+            break;
+        }
+    }
+    graph.root() == Target::Reject
 }

@@ -1,0 +1,335 @@
+//! Jumps past tests whose outcome is known, and past tests whose outcome does not matter.
+//!
+//! Along every edge it is known how the tests before it went. Where ways meet, only what all of them know remains; but
+//! each edge by itself may lead past the tests that follow.
+
+use std::rc::Rc;
+
+use super::domain::Domain;
+use crate::ast::BinaryOp;
+use crate::graph::{Base, Builder, Comparison, Graph, Node, Operand, Target, Test, Value, ValueId, Values};
+
+/// What is known on the way to a node.
+pub trait Knowledge: Clone + Default {
+    /// The outcome of a test, if it is known.
+    fn decide(&self, values: &Values, test: &Test) -> Option<bool>;
+
+    /// Notes how a test went. False: it cannot have.
+    fn assume(&mut self, values: &Values, test: &Test, outcome: bool) -> bool;
+
+    /// Forgets what `other` does not know.
+    fn meet(&mut self, values: &Values, other: &Self);
+}
+
+/// The pass, with all that we know about numbers.
+pub fn thread(graph: Graph) -> (Graph, bool) {
+    thread_with::<Facts>(graph)
+}
+
+/// The pass, with a certain kind of knowledge.
+pub fn thread_with<K: Knowledge>(graph: Graph) -> (Graph, bool) {
+    let Graph { link, root, nodes, values, has_vlan } = graph;
+    let walk = Walk { nodes: &nodes, values: &values };
+    let mut known: Vec<Option<K>> = (0..nodes.len()).map(|_| None).collect();
+    let mut edges: Vec<Option<(Target, Target)>> = vec![None; nodes.len()];
+    let start = walk.follow(root, &K::default(), LOOKAHEAD);
+    if let Target::Node(id) = start {
+        known[id.index()] = Some(K::default());
+    }
+    for at in 0..nodes.len() {
+        let Some(here) = known[at].take() else { continue };
+        let node = &nodes[at];
+        let [no, yes] = [false, true].map(|outcome| {
+            let mut after = here.clone();
+            if !after.assume(&values, &node.test, outcome) {
+                return None;
+            }
+            let target = walk.follow(if outcome { node.yes } else { node.no }, &after, LOOKAHEAD);
+            if let Target::Node(id) = target {
+                match &mut known[id.index()] {
+                    Some(known) => known.meet(&values, &after),
+                    unknown => *unknown = Some(after),
+                }
+            }
+            Some(target)
+        });
+        edges[at] = match (yes, no) {
+            (Some(yes), Some(no)) => Some((yes, no)),
+            (Some(only), None) | (None, Some(only)) => Some((only, only)),
+            // Nothing leads here after all.
+            (None, None) => None,
+        };
+    }
+    let mut builder = Builder::new(values);
+    let mut built = vec![Target::Reject; nodes.len()];
+    for at in (0..nodes.len()).rev() {
+        let Some((yes, no)) = edges[at] else { continue };
+        let moved = |target: Target| target.node().map_or(target, |id| built[id.index()]);
+        built[at] = builder.node(nodes[at].test, moved(yes), moved(no));
+    }
+    let root = start.node().map_or(start, |id| built[id.index()]);
+    let graph = builder.finish(root, link, has_vlan);
+    let changed = graph.nodes != nodes;
+    (graph, changed)
+}
+
+/// How many undecided tests in a row are looked past.
+const LOOKAHEAD: usize = 2;
+
+struct Walk<'a> {
+    nodes: &'a [Node],
+    values: &'a Values,
+}
+
+impl Walk<'_> {
+    /// Where an edge to `target` leads if this is known on it.
+    fn follow<K: Knowledge>(&self, mut target: Target, known: &K, depth: usize) -> Target {
+        while let Target::Node(id) = target {
+            let node = &self.nodes[id.index()];
+            target = match known.decide(self.values, &node.test) {
+                Some(true) => node.yes,
+                Some(false) => node.no,
+                None => match self.same_anyway(node, known, depth) {
+                    Some(both) => both,
+                    None => break,
+                },
+            };
+        }
+        target
+    }
+
+    /// Where a test leads if both outcomes lead there.
+    fn same_anyway<K: Knowledge>(&self, node: &Node, known: &K, depth: usize) -> Option<Target> {
+        if depth == 0 {
+            return None;
+        }
+        let [yes, no] = [true, false].map(|outcome| {
+            let mut after = known.clone();
+            let possible = after.assume(self.values, &node.test, outcome);
+            possible.then(|| self.follow(if outcome { node.yes } else { node.no }, &after, depth - 1))
+        });
+        match (yes, no) {
+            (Some(yes), Some(no)) if yes == no => Some(yes),
+            (Some(only), None) | (None, Some(only)) => Some(only),
+            _ => None,
+        }
+    }
+}
+
+/// What values can be, and how tests went that are not about one value and a constant.
+#[derive(Clone, Default)]
+pub struct Facts {
+    /// Sorted by value.
+    domains: Vec<(ValueId, Rc<Domain>)>,
+    outcomes: Vec<(Test, bool)>,
+}
+
+impl Facts {
+    fn fact(&self, value: ValueId) -> Option<&Rc<Domain>> {
+        let at = self.domains.binary_search_by_key(&value, |entry| entry.0).ok()?;
+        Some(&self.domains[at].1)
+    }
+
+    fn learn(&mut self, value: ValueId, domain: Domain) {
+        match self.domains.binary_search_by_key(&value, |entry| entry.0) {
+            Ok(at) => self.domains[at].1 = Rc::new(domain),
+            Err(at) => self.domains.insert(at, (value, Rc::new(domain))),
+        }
+    }
+
+    /// Whether one of some bits of `mask`, or of all of them, is known to be set.
+    fn any_of_fewer(&self, value: ValueId, mask: u32) -> bool {
+        self.outcomes.iter().any(|(known, outcome)| match known {
+            Test::Bits { value: same, mask: Operand::Const(fewer) } => *outcome && *same == value && fewer & !mask == 0,
+            _ => false,
+        })
+    }
+
+    /// What a value can be: what was learnt about it and about what it is computed from.
+    fn domain(&self, values: &Values, value: ValueId) -> Domain {
+        let mut domain = self.computed(values, value);
+        if let Some(fact) = self.fact(value) {
+            domain.intersect(fact);
+        }
+        domain
+    }
+
+    fn computed(&self, values: &Values, value: ValueId) -> Domain {
+        let all = Domain::range(0, values.max(value));
+        match values.get(value) {
+            Value::Const(number) => Domain::range(number, number),
+            Value::HeaderLength(_) => all.with_bits(0, 3),
+            Value::Binary { op, left, right } => {
+                let Some(number) = values.as_const(right) else { return all };
+                let operand = self.domain(values, left);
+                let result = |left| crate::graph::fold(op, left, number).unwrap_or(0);
+                let domain = operand.map((0, values.max(value)), result);
+                match op {
+                    BinaryOp::And => {
+                        let (ones, zeros) = operand.known_bits();
+                        domain.with_bits(ones & number, zeros | !number)
+                    }
+                    _ => domain,
+                }
+            }
+            _ => all,
+        }
+    }
+}
+
+impl Knowledge for Facts {
+    fn decide(&self, values: &Values, test: &Test) -> Option<bool> {
+        match *test {
+            Test::Compare { op, left, right: Operand::Const(number) } => {
+                let domain = self.domain(values, left);
+                let (low, high) = domain.bounds();
+                match op {
+                    Comparison::Equal if !domain.contains(number) => Some(false),
+                    Comparison::Equal => (low == high).then_some(true),
+                    Comparison::Greater if low > number => Some(true),
+                    Comparison::Greater => (high <= number).then_some(false),
+                    Comparison::GreaterOrEqual if low >= number => Some(true),
+                    Comparison::GreaterOrEqual => (high < number).then_some(false),
+                }
+            }
+            Test::Bits { value, mask: Operand::Const(mask) } => {
+                let known = self.domain(values, value).bits(mask);
+                known.or_else(|| self.any_of_fewer(value, mask).then_some(true))
+            }
+            Test::Compare { op, left, right: Operand::Value(right) } if left == right => {
+                Some(op != Comparison::Greater)
+            }
+            _ => self.outcomes.iter().find(|(known, _)| known == test).map(|(_, outcome)| *outcome),
+        }
+    }
+
+    fn assume(&mut self, values: &Values, test: &Test, outcome: bool) -> bool {
+        let value = match *test {
+            Test::Compare { left, right: Operand::Const(_), .. } => left,
+            Test::Bits { value, mask: Operand::Const(_) } => value,
+            _ => {
+                match self.decide(values, test) {
+                    Some(known) => return known == outcome,
+                    None => self.outcomes.push((*test, outcome)),
+                }
+                return true;
+            }
+        };
+        let mut domain = self.domain(values, value);
+        match *test {
+            Test::Compare { op, right: Operand::Const(number), .. } => match (op, outcome) {
+                (Comparison::Equal, true) if !domain.contains(number) => return false,
+                (Comparison::Equal, true) => domain.keep(number, number),
+                (Comparison::Equal, false) => domain.remove(number),
+                (Comparison::Greater, true) if number == u32::MAX => return false,
+                (Comparison::Greater, true) => domain.keep(number + 1, u32::MAX),
+                (Comparison::Greater, false) => domain.keep(0, number),
+                (Comparison::GreaterOrEqual, true) => domain.keep(number, u32::MAX),
+                (Comparison::GreaterOrEqual, false) if number == 0 => return false,
+                (Comparison::GreaterOrEqual, false) => domain.keep(0, number - 1),
+            },
+            Test::Bits { mask: Operand::Const(mask), .. } => {
+                domain.keep_bits(mask, outcome);
+                // One of several bits is set: a domain cannot say that.
+                if outcome && domain.bits(mask).is_none() && !self.any_of_fewer(value, mask) {
+                    self.outcomes.push((*test, true));
+                }
+            }
+            _ => {}
+        }
+        let possible = !domain.is_empty();
+        self.learn(value, domain);
+        possible
+    }
+
+    fn meet(&mut self, values: &Values, other: &Facts) {
+        self.domains.retain_mut(|(value, domain)| {
+            let Some(theirs) = other.fact(*value) else { return false };
+            if !Rc::ptr_eq(domain, theirs) {
+                let mut union = (**domain).clone();
+                union.unite(theirs);
+                *domain = Rc::new(union);
+            }
+            domain.says_more_than(values.max(*value))
+        });
+        self.outcomes.retain(|outcome| other.outcomes.contains(outcome));
+    }
+}
+
+/// As much as libpcap's optimiser knows: how the same test went, and that what equals one number equals no other.
+///
+/// It is used only to tell whether libpcap would say that an expression rejects all packets.
+#[derive(Clone, Default)]
+pub struct Outcomes(Vec<(Test, bool)>);
+
+impl Knowledge for Outcomes {
+    fn decide(&self, _values: &Values, test: &Test) -> Option<bool> {
+        for (known, outcome) in &self.0 {
+            if known == test {
+                return Some(*outcome);
+            }
+            if let (
+                Test::Compare { op: Comparison::Equal, left: a, right: Operand::Const(_) },
+                Test::Compare { op: Comparison::Equal, left: b, right: Operand::Const(_) },
+                true,
+            ) = (known, test, outcome)
+                && a == b
+            {
+                return Some(false);
+            }
+        }
+        None
+    }
+
+    fn assume(&mut self, values: &Values, test: &Test, outcome: bool) -> bool {
+        match self.decide(values, test) {
+            Some(known) => known == outcome,
+            None => {
+                self.0.push((*test, outcome));
+                true
+            }
+        }
+    }
+
+    fn meet(&mut self, _values: &Values, other: &Outcomes) {
+        self.0.retain(|outcome| other.0.contains(outcome));
+    }
+}
+
+/// Tests that load what no packet has become "reject".
+pub fn impossible_loads(graph: Graph) -> (Graph, bool) {
+    let Graph { link, root, nodes, values, has_vlan } = graph;
+    let never = |value: ValueId| loads_beyond(&values, value);
+    let doomed: Vec<bool> = nodes
+        .iter()
+        .map(|node| match node.test {
+            Test::Compare { left, right, .. } | Test::Bits { value: left, mask: right } => {
+                never(left) || matches!(right, Operand::Value(right) if never(right))
+            }
+            Test::Chain(_) => false,
+        })
+        .collect();
+    if !doomed.contains(&true) {
+        return (Graph { link, root, nodes, values, has_vlan }, false);
+    }
+    let mut builder = Builder::new(values);
+    let mut built = vec![Target::Reject; nodes.len()];
+    for at in (0..nodes.len()).rev().filter(|&at| !doomed[at]) {
+        let moved = |target: Target| target.node().map_or(target, |id| built[id.index()]);
+        built[at] = builder.node(nodes[at].test, moved(nodes[at].yes), moved(nodes[at].no));
+    }
+    let root = root.node().map_or(root, |id| built[id.index()]);
+    (builder.finish(root, link, has_vlan), true)
+}
+
+/// Offsets from 2^31 on are in no packet.
+fn loads_beyond(values: &Values, value: ValueId) -> bool {
+    match values.get(value) {
+        Value::Load { base: Base::Packet, offset, .. } => offset >= 1 << 31,
+        Value::Load { base: Base::Index(index), .. } => loads_beyond(values, index),
+        Value::HeaderLength(at) | Value::Load { base: Base::Header(at), .. } => at >= 1 << 31,
+        Value::Negate(operand) => loads_beyond(values, operand),
+        Value::Binary { left, right, .. } => loads_beyond(values, left) || loads_beyond(values, right),
+        _ => false,
+    }
+}
