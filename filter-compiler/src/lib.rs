@@ -19,6 +19,7 @@
 mod arith;
 pub mod ast;
 pub mod cbpf;
+pub mod ebpf;
 mod error;
 pub mod graph;
 mod hash;

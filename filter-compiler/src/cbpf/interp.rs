@@ -41,6 +41,8 @@ pub struct Outcome {
     pub value: u32,
     /// Number of instructions executed.
     pub executed: u64,
+    /// Number of jumps backwards that were taken.
+    pub backward: u64,
     /// What ended the run.
     pub end: End,
 }
@@ -72,20 +74,22 @@ impl Program {
     /// [`End::Invalid`].
     pub fn run(&self, packet: &Packet<'_>) -> Outcome {
         let mut cpu = Cpu { packet, a: 0, x: 0, cells: [0; MEMWORDS as usize], pc: 0 };
-        let mut executed = 0;
-        while executed < STEP_LIMIT {
-            let Some(&insn) = self.0.get(cpu.pc) else {
-                return Outcome { value: 0, executed, end: End::Invalid };
-            };
-            executed += 1;
-            cpu.pc += 1;
-            match cpu.step(insn) {
-                Ok(None) => {}
-                Ok(Some(value)) => return Outcome { value, executed, end: End::Return },
-                Err(end) => return Outcome { value: 0, executed, end },
+        let (mut executed, mut backward) = (0, 0);
+        let mut run = || {
+            while executed < STEP_LIMIT {
+                let at = cpu.pc;
+                let insn = *self.0.get(at).ok_or(End::Invalid)?;
+                executed += 1;
+                cpu.pc += 1;
+                if let Some(value) = cpu.step(insn)? {
+                    return Ok(value);
+                }
+                backward += u64::from(cpu.pc <= at);
             }
-        }
-        Outcome { value: 0, executed, end: End::StepLimit }
+            Err(End::StepLimit)
+        };
+        let (value, end) = run().map_or_else(|end| (0, end), |value| (value, End::Return));
+        Outcome { value, executed, backward, end }
     }
 }
 

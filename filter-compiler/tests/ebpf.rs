@@ -1,0 +1,181 @@
+//! eBPF: listings, size, number of helper calls, and what the kernel's verifier says.
+//!
+//! `tests/ebpf/` holds one golden per filter; `BLESS=1 cargo test -p filter-compiler --test ebpf` rewrites them.
+
+mod support;
+
+use std::fmt::Write;
+use std::path::Path;
+
+use asm::{Asm, Program, R0, R1, R7, R8, u64};
+use filter_compiler::ebpf::{self, Error, Indexing, Metadata, Needs, Packet, Place, StackWindow};
+use filter_compiler::{Graph, LinkType, compile, names};
+use support::machine::{Access, Interpreted, Loaded};
+use support::packets::{self, Link};
+use support::rng::Rng;
+use support::subject::{kernel_runs_ebpf, link_type};
+
+fn graph(text: &str, link: LinkType) -> Graph {
+    compile(text, link, &names::Builtin).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// The filter between the shortest possible beginning and end.
+fn program(graph: &Graph, indexing: Indexing) -> Program {
+    let mut a = Asm::new("filter");
+    let reject = a.label_named("reject");
+    a.load(R7, u64(R1));
+    a.load(R8, u64(R1 + 8));
+    let mut packet = Packet::new(Place::Reg(R7), Place::Reg(R8));
+    let needs = Needs::of(graph);
+    let metadata = [
+        (Metadata::Length, &mut packet.length),
+        (Metadata::PacketType, &mut packet.packet_type),
+        (Metadata::Interface, &mut packet.interface),
+    ];
+    for (at, (which, place)) in metadata.into_iter().enumerate() {
+        if needs.metadata.contains(&which) {
+            let slot = a.stack_named(8, format!("{which:?}").to_lowercase());
+            a.load(R0, u64(R1 + 16 + 8 * at as i32));
+            a.store(u64(slot), R0);
+            *place = Some(Place::Slot(slot));
+        }
+    }
+    let mut window = StackWindow::new(&mut a, &needs, packet, indexing).expect("all metadata is there");
+    window.read(&mut a, reject);
+    a.note("filter");
+    ebpf::emit(graph, &mut a, &mut window, reject).expect("it can be emitted");
+    a.note("match");
+    a.mov(R0, 1);
+    a.exit();
+    a.bind(reject);
+    a.mov(R0, 0);
+    a.exit();
+    a.finish().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Instructions of the filter alone: without reading the window.
+fn body(program: &Program) -> usize {
+    let at = |note: &str| {
+        let noted = program.insns().iter().position(|insn| insn.note().is_some_and(|text| text.contains(note)));
+        noted.expect("the note is there")
+    };
+    at("match") - at("filter")
+}
+
+#[test]
+fn listings() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ebpf");
+    let mut names: Vec<_> = std::fs::read_dir(&directory)
+        .expect("tests/ebpf is there")
+        .map(|entry| entry.expect("it can be listed").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
+        .collect();
+    names.sort();
+    assert!(names.len() >= 10);
+    for path in names {
+        let old = std::fs::read_to_string(&path).expect("it can be read");
+        let (mut new, mut graph) = (String::new(), None);
+        let mut link = LinkType::En10Mb;
+        for line in old.lines().take_while(|line| !line.starts_with("---")) {
+            match line.split_once(' ').map(|(key, value)| (key, value.trim())) {
+                Some(("link", "raw")) => link = LinkType::Raw,
+                Some(("filter", text)) => graph = Some(self::graph(text, link)),
+                _ => {}
+            }
+            new += line;
+            new += "\n";
+        }
+        let graph = graph.expect("a line `filter ...`");
+        write!(new, "--- graph\n{graph}").expect("a string takes all");
+        for (title, indexing) in [("one window", Indexing::Stack), ("two windows", Indexing::SecondRead)] {
+            let program = program(&graph, indexing);
+            write!(new, "--- {title}, {} instructions\n{program}", body(&program)).expect("a string takes all");
+        }
+        if new != old {
+            if std::env::var_os("BLESS").is_some() {
+                std::fs::write(&path, new).expect("it can be written");
+            } else {
+                let change = new.lines().zip(old.lines().chain(std::iter::repeat(""))).find(|(new, old)| new != old);
+                let (new, old) = change.unwrap_or(("", "more lines"));
+                panic!("{}\n- {old}\n+ {new}\nBLESS=1 rewrites it", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn usual_filters_are_short() {
+    let longest = |text: &str, limit: usize| {
+        for indexing in [Indexing::Stack, Indexing::SecondRead] {
+            let program = program(&graph(text, LinkType::En10Mb), indexing);
+            let size = body(&program);
+            assert!(size <= limit, "{text}: {size} instructions, {limit} allowed\n{program}");
+        }
+    };
+    longest("icmp", 5);
+    longest("host 10.0.0.1", 30);
+    longest("tcp[tcpflags] & tcp-syn != 0", 25);
+    longest("host 10.0.0.1 and udp port 53", 75);
+    longest("port 53", 110);
+}
+
+/// What a packet costs that a filter reads: at most two calls, and one with a single window.
+#[test]
+fn usual_filters_call_few_helpers() {
+    for text in ["host 10.0.0.1 and tcp port 80", "icmp", "tcp[tcpflags] & tcp-syn != 0", "port 53", "ip6 host ::1"] {
+        let graph = graph(text, LinkType::En10Mb);
+        let cbpf = filter_compiler::to_cbpf(&graph).expect("it fits");
+        let pool = packets::constants(&cbpf);
+        for (access, limit) in [(Access::Stack, 1), (Access::SecondRead, 2)] {
+            let program = Interpreted::new(&graph, access).expect("it can be emitted");
+            let mut rng = Rng::new(5);
+            let (mut accepted, mut most) = (0, 0);
+            for _ in 0..400 {
+                let base = packets::random(&mut rng, Link::Ethernet, &pool);
+                let sample = packets::guided(&mut rng, &cbpf, &base);
+                let (verdict, calls) = program.run(&sample, &[0; 256]).expect("it runs");
+                accepted += usize::from(verdict);
+                most = most.max(calls);
+            }
+            assert!(accepted > 10, "{text}: too few packets match to say anything");
+            assert!(most <= limit, "{text} with {access:?}: {most} calls of the helper, {limit} allowed");
+        }
+    }
+}
+
+/// The verifier of the running kernel takes every program. Where programs cannot be loaded there is nothing to test.
+#[test]
+fn the_verifier_accepts_every_filter() {
+    if !kernel_runs_ebpf() {
+        return;
+    }
+    let mut loaded = 0;
+    let lists = [
+        (0..300).map(|n| format!("10.0.{}.{}", n / 250, n % 250)).collect::<Vec<_>>().join(" or "),
+        (0..40).map(|n| format!("fd00::{n:x}")).collect::<Vec<_>>().join(" or "),
+    ];
+    let long = lists.into_iter().map(|list| (&[Link::Ethernet, Link::Raw][..], format!("host {list}")));
+    for (links, text) in support::corpus().map(|(links, text)| (links, text.to_owned())).chain(long) {
+        for &link in links {
+            let Ok(graph) = compile(&text, link_type(link), &names::Builtin) else { continue };
+            for access in [Access::Stack, Access::SecondRead] {
+                if let Err(message) = Loaded::new(&graph, access) {
+                    panic!("{link:?} {text}\n{message}");
+                }
+                loaded += 1;
+            }
+        }
+    }
+    assert!(loaded > 200);
+}
+
+#[test]
+fn what_the_caller_does_not_know_cannot_be_asked() {
+    let mut a = Asm::new("filter");
+    let needs = Needs::of(&graph("greater 100 and outbound", LinkType::En10Mb));
+    assert_eq!(needs.metadata, [Metadata::Length, Metadata::PacketType]);
+    let packet = Packet::new(Place::Reg(R7), Place::Reg(R8));
+    let error = StackWindow::new(&mut a, &needs, packet, Indexing::Stack).unwrap_err();
+    assert_eq!(error, Error::Missing(Metadata::Length));
+    assert_eq!(error.to_string(), "the filter asks for the packet's length, which is not known here");
+}
