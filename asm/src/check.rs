@@ -1,9 +1,12 @@
 //! What can be refused without a kernel.
 //!
-//! The verifier (`kernel/bpf/verifier.c`) refuses all of this too, on every kernel; here it is found when the program is
-//! built, in tests without root, and with the line of Rust that emitted the instruction. Nothing that the verifier
-//! accepts is refused, but for one thing: stack bytes that were never written may be read by privileged programs since
-//! Linux 6.3, and are an error here.
+//! The verifier (`kernel/bpf/verifier.c`) refuses all of this too; here it is found when the program is built, in tests
+//! without root, and with the line of Rust that emitted the instruction. `tests/kernel/refusals.rs` compares the two.
+//!
+//! What some kernels accept is refused in three cases, because older ones do not: stack bytes that were never written
+//! (privileged programs may read them since Linux 6.3), chains of calls whose frames exceed 512 bytes only when each is
+//! counted in units of 32 bytes (newer kernels use 16, and may give each frame a stack of its own), and mistakes on a
+//! path that the verifier can prove is never taken.
 
 use crate::builder::STACK;
 use crate::cpu::Cpu;

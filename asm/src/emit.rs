@@ -222,7 +222,8 @@ impl Asm {
         atomic_fetch_and FetchAnd "`*mem &= src`; `src` becomes what was there before.";
         atomic_fetch_xor FetchXor "`*mem ^= src`; `src` becomes what was there before.";
         atomic_xchg Xchg "`*mem = src`; `src` becomes what was there before.";
-        atomic_cmpxchg CmpXchg "If `*mem` is R0 (W0) then `*mem = src`; R0 becomes what was there before.";
+        atomic_cmpxchg CmpXchg "If `*mem` is R0 (W0) then `*mem = src`; R0 becomes what was there before. \
+            After four bytes read W0, not R0: Linux 6.18 on x86 sometimes leaves the upper half in place.";
     }
 
     fn atomic<S: Dst>(&mut self, op: AtomicOp, mem: Mem, src: S, source: &'static Location<'static>) {

@@ -57,6 +57,81 @@
 //! assert_eq!(decode(&slots)?, program.insns());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Operands
+//!
+//! `R0` to `R9` are whole registers, `W0` to `W9` their low halves, and an instruction has the width of its first
+//! operand: `a.add(R1, R2)` adds 64 bits, `a.add(W1, W2)` 32. Mixing them does not compile, and neither does a 64-bit
+//! instruction with a `u32` constant, whose sign the machine would extend; see [`Source`]. `FP` can be read, not
+//! written; see [`Dst`]. Registers are values ([`Reg64`], [`Reg32`]), so they can be kept in variables and arrays.
+//!
+//! Memory is `u8(..)` to `u64(..)` of a base and an offset: `u32(R7 + 8)`, `u64(FP - 8)`, `u16(slot + 2)`; [`Mem::new`]
+//! where the size is known at run time only.
+//!
+//! # Labels, subprograms, stack
+//!
+//! [`Asm::label`] makes a label, any number of jumps use it, [`Asm::bind`] binds it once, before or after. A subprogram
+//! starts with [`Asm::begin_subprogram`] and has a frame of its own:
+//!
+//! ```
+//! use asm::*;
+//!
+//! let mut a = Asm::new("count");
+//! let (double, big) = (a.label_named("double"), a.label());
+//! a.load(R1, u32(R1));
+//! a.jge(W1, 0x8000_0000_u32, big);
+//! a.call_local(double);
+//! a.exit();
+//! a.bind(big);
+//! a.mov(R0, -1);
+//! a.exit();
+//!
+//! a.begin_subprogram(double);
+//! a.mov(R0, R1);
+//! a.add(R0, R1);
+//! a.exit();
+//!
+//! let program = a.finish()?;
+//! let names: Vec<_> = program.subprograms().iter().map(|f| (&*f.name, f.start..f.end)).collect();
+//! assert_eq!(names, [("count", 0..6), ("double", 6..9)]);
+//! # Ok::<(), asm::Error>(())
+//! ```
+//!
+//! Bytes of the frame come from [`Asm::stack`] and its variants. Slots live until the end of the function, or between
+//! [`Asm::stack_mark`] and [`Asm::stack_release`]: those that follow share their bytes.
+//!
+//! # What is checked
+//!
+//! No method fails; [`Asm::finish`] reports the first mistake with the line that made it:
+//!
+//! ```
+//! use asm::*;
+//!
+//! let mut a = Asm::new("wrong");
+//! a.call(Helper::KtimeGetNs);
+//! a.load(R0, u64(R1));
+//! a.exit();
+//! let error = a.finish().unwrap_err().to_string();
+//! let expected = "program `wrong`: r1 may be read before it is written, at 1: (79) r0 = *(u64 *)(r1 +0), emitted by ";
+//! assert!(error.starts_with(expected), "{error}");
+//! ```
+//!
+//! It knows jumps and calls that lead nowhere, code that no path reaches or that runs past its end, registers and stack
+//! bytes that are read before they are written, missing arguments of helpers, stack accesses outside the frame or the
+//! slot or not aligned, frames that are too large, instructions that the target ([`Cpu`]) lacks, divisions by 0, shifts
+//! that are too far, writes to FP. [`ErrorKind`] lists them. Types of pointers, bounds and loops are left to the
+//! verifier.
+//!
+//! # Listings and refusals
+//!
+//! A program prints as the verifier's log does, with notes ([`Asm::note`]) and names of slots behind, and with `{:#}`
+//! the source lines. [`Program::source_of`] leads from a slot number in the log back to the line that emitted it.
+//! [`Program::disassemble`] does the same for slots from elsewhere, and [`Program::check`] checks them.
+//!
+//! # Loading
+//!
+//! [`Program::encode`] gives the slots for `BPF_PROG_LOAD` on a little-endian machine. Maps are symbolic ([`MapRef`])
+//! until then. [`Program::subprograms`] has what `func_info` needs.
 
 mod builder;
 mod check;

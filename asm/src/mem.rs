@@ -65,6 +65,19 @@ impl Slot {
 /// A base and an offset in bytes: what `R7 + 8`, `FP - 8` and `slot + 4` make.
 ///
 /// The offset is checked when the instruction is emitted: it must fit into 16 bits, and stay inside the slot.
+///
+/// Addresses have 64 bits:
+///
+/// ```compile_fail,E0277
+/// # use asm::*;
+/// # let mut a = Asm::new("doc");
+/// a.load(R1, u32(W2));
+/// ```
+/// ```compile_fail,E0369
+/// # use asm::*;
+/// # let mut a = Asm::new("doc");
+/// a.load(R1, u32(W2 + 4));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Addr {
     pub(crate) base: Base,
@@ -115,6 +128,15 @@ macro_rules! address_arithmetic {
                     Addr { base, offset: offset.saturating_sub(i64::from(bytes)) }
                 }
             }
+
+            impl Add<u32> for $base {
+                type Output = Addr;
+
+                fn add(self, bytes: u32) -> Addr {
+                    let Addr { base, offset } = self.into();
+                    Addr { base, offset: offset.saturating_add(i64::from(bytes)) }
+                }
+            }
         )*
     };
 }
@@ -140,7 +162,14 @@ impl Mem {
     }
 }
 
-/// Memory that is read with its sign: the operand of [`Asm::load_signed`](crate::Asm::load_signed).
+/// Memory that is read with its sign: the operand of [`Asm::load_signed`](crate::Asm::load_signed), and of nothing
+/// else.
+///
+/// ```compile_fail,E0308
+/// # use asm::*;
+/// # let mut a = Asm::for_cpu("doc", Cpu::V4);
+/// a.load(R1, i32(R2));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SignedMem(pub(crate) Mem);
 

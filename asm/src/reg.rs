@@ -158,6 +158,25 @@ pub enum Operand {
 }
 
 /// A register that can be written: [`Reg64`] or [`Reg32`]. It decides the width of the instruction.
+///
+/// FP is none, neither for a result nor for a comparison's left side:
+///
+/// ```compile_fail,E0277
+/// # use asm::*;
+/// # let mut a = Asm::new("doc");
+/// a.mov(FP, R1);
+/// ```
+/// ```compile_fail,E0308
+/// # use asm::*;
+/// # let mut a = Asm::new("doc");
+/// a.load(FP, u64(R1));
+/// ```
+/// ```
+/// # use asm::*;
+/// # let mut a = Asm::new("doc");
+/// a.mov(R2, FP);
+/// a.store(u64(FP - 8), FP);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a register that can be written",
     label = "expected R0 to R9 or W0 to W9",
@@ -178,6 +197,58 @@ impl Dst for Reg32 {
 
 /// What may stand beside a register of type `D`: a register of the same width, or a constant whose meaning does not
 /// change when the machine widens it.
+///
+/// ```
+/// # use asm::*;
+/// # let mut a = Asm::new("doc");
+/// # let to = a.label();
+/// a.mov(R1, R2);
+/// a.mov(W1, W2);
+/// a.and(W1, 0xffff_0000_u32);
+/// a.jeq(R1, -1, to);
+/// for reg in [R1, R2, R3] {
+///     a.mov(reg.low(), 7);
+/// }
+/// ```
+/// Widths do not mix, neither in arithmetic nor in jumps nor in moves that extend a sign:
+///
+/// ```compile_fail,E0277
+/// # use asm::*;
+/// # let mut a = Asm::new("doc");
+/// a.mov(R1, W2);
+/// ```
+/// ```compile_fail,E0277
+/// # use asm::*;
+/// # let mut a = Asm::new("doc");
+/// a.add(W1, R2);
+/// ```
+/// ```compile_fail,E0277
+/// # use asm::*;
+/// # let mut a = Asm::new("doc");
+/// # let to = a.label();
+/// a.jgt(R1, W2, to);
+/// ```
+/// ```compile_fail,E0308
+/// # use asm::*;
+/// # let mut a = Asm::for_cpu("doc", Cpu::V4);
+/// a.movsx8(R1, W2);
+/// ```
+/// The machine would extend the sign of this constant, and compare with 0xffffffffdeadbeef:
+///
+/// ```compile_fail,E0277
+/// # use asm::*;
+/// # let mut a = Asm::new("doc");
+/// # let to = a.label();
+/// a.jeq(R1, 0xdead_beef_u32, to);
+/// ```
+/// Nor does a literal slip through: it is an `i32`, and this one is out of its range.
+///
+/// ```compile_fail
+/// # use asm::*;
+/// # let mut a = Asm::new("doc");
+/// # let to = a.label();
+/// a.jeq(R1, 0xdead_beef, to);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the second operand beside a `{D}`",
     label = "not a register or constant of the width of `{D}`",

@@ -1,7 +1,7 @@
 //! Other implementations read our slots as we mean them, and do with them what we say.
 //!
-//! `bpf-ins` decodes and encodes, `rbpf` disassembles and executes. What they cannot do is listed by name, and the list is
-//! checked: an entry that they can do by now fails.
+//! `bpf-ins` decodes and encodes, `rbpf` disassembles and executes. What bpf-ins cannot do is listed by name, and the list
+//! is checked: an entry that it can do by now fails.
 
 use asm::*;
 use bpf_ins::{

@@ -1,4 +1,4 @@
-//! Random instructions survive encoding and decoding, random slots never harm the decoder, and a whole program's listing
+//! Random instructions survive encoding and decoding, random slots never harm the decoder, and a program's listing
 //! is that of its slots.
 
 use asm::*;

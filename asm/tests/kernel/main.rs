@@ -1,5 +1,5 @@
-//! What the running kernel says of our programs: its verifier's log shows our listing, its execution our meaning, and it
-//! refuses what we refuse.
+//! What the running kernel says of our programs: its verifier's log shows our listing, its execution our meaning, and
+//! it refuses what we refuse.
 //!
 //! Needs the right to load programs, and Linux 5.14; without that the tests say so and pass.
 
@@ -11,6 +11,7 @@ mod btf;
 mod execution;
 mod listing;
 mod refusals;
+mod wild;
 #[path = "../support"]
 mod support {
     pub mod forms;
