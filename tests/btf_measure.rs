@@ -77,7 +77,7 @@ const PATHS: [(&str, &str); 22] = [
 #[test]
 fn measure_host() {
     use whither::btf::Arch;
-    use whither::host::{Finder, Roots, Targets, functions, kallsyms, modules};
+    use whither::host::{Finder, Roots, Targets, functions, kallsyms, modules, resolve};
 
     let roots = Roots::default();
     let begin = Instant::now();
@@ -99,6 +99,23 @@ fn measure_host() {
     match functions::read(&roots.sys, &names) {
         Ok(list) => eprintln!("{} traceable {:?}", list.all().len(), step.elapsed()),
         Err(e) => eprintln!("{e} {:?}", step.elapsed()),
+    }
+    for reading in [Some(resolve::Reading::Helper), resolve::Reading::cast(&btf)].into_iter().flatten() {
+        let mut resolved = targets.clone();
+        let step = Instant::now();
+        match resolved.resolve(reading, Arch::HOST) {
+            Ok(()) => eprintln!("{} resolved by {reading:?} {:?}", resolved.functions.len(), step.elapsed()),
+            Err(e) => eprintln!("{reading:?}: {e} {:?}", step.elapsed()),
+        }
+        let Ok(list) = functions::read(&roots.sys, &names) else { continue };
+        let mut listed = targets.clone();
+        listed.keep_traceable(&names, &list);
+        let set = |targets: &Targets| -> std::collections::BTreeSet<String> {
+            targets.functions.iter().map(|f| f.title()).collect()
+        };
+        let (resolved, listed) = (set(&resolved), set(&listed));
+        eprintln!("only resolved: {:?}", resolved.difference(&listed).collect::<Vec<_>>());
+        eprintln!("only listed: {:?}", listed.difference(&resolved).collect::<Vec<_>>());
     }
     let source = kallsyms::Source::new(&roots.proc);
     let step = Instant::now();

@@ -11,6 +11,7 @@ pub mod kallsyms;
 pub mod lines;
 pub mod modules;
 pub mod netns;
+pub mod resolve;
 pub mod survey;
 pub mod targets;
 

@@ -221,41 +221,41 @@ impl Targets {
 
     /// Leaves out what is not in ftrace's list, and takes the addresses from it if it has them.
     pub fn keep_traceable(&mut self, names: &NameSet, list: &Traceable) {
-        self.retain(LeftOut::NotTraceable, |f| {
+        self.retain(|f| {
             let sites = names.find(&f.name).map_or(&[][..], |n| list.of(n));
-            let mut found = false;
-            for site in sites.iter().filter(|site| site.module.as_deref() == f.module.as_deref()) {
-                found = true;
-                f.addresses.extend(list.with_addresses.then_some(site.address));
+            let mut own = sites.iter().filter(|site| site.module.as_deref() == f.module.as_deref()).peekable();
+            if own.peek().is_none() {
+                return Err(LeftOut::NotTraceable);
             }
+            f.addresses.extend(own.filter(|_| list.with_addresses).map(|site| site.address));
             f.limit_by_addresses();
-            found
+            Ok(())
         });
     }
 
     /// Sets addresses and aliases from kallsyms, and leaves out what it does not have.
     pub fn place(&mut self, names: &NameSet, symbols: &Addresses) {
-        self.retain(LeftOut::NoSymbol, |f| {
+        self.retain(|f| {
             let found = names.find(&f.name).map_or(&[][..], |n| symbols.of(n));
-            let own = found.iter().filter(|found| found.module.as_deref() == f.module.as_deref());
             f.addresses.clear();
-            for place in own {
+            for place in found.iter().filter(|found| found.module.as_deref() == f.module.as_deref()) {
                 f.addresses.push(place.address);
                 f.alias = (place.shown != f.name).then(|| place.shown.clone());
             }
             f.limit_by_addresses();
-            !f.addresses.is_empty()
+            if f.addresses.is_empty() { Err(LeftOut::NoSymbol) } else { Ok(()) }
         });
     }
 
-    fn retain(&mut self, why: LeftOut, mut keep: impl FnMut(&mut SkbFunction) -> bool) {
+    /// Keeps the functions that `keep` accepts; calls it once for each, in order.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&mut SkbFunction) -> Result<(), LeftOut>) {
         let rejected = &mut self.rejected;
-        self.functions.retain_mut(|f| {
-            let kept = keep(f);
-            if !kept {
-                rejected.push(Rejected { name: f.name.clone(), module: f.module.clone(), why: why.clone() });
+        self.functions.retain_mut(|f| match keep(f) {
+            Ok(()) => true,
+            Err(why) => {
+                rejected.push(Rejected { name: f.name.clone(), module: f.module.clone(), why });
+                false
             }
-            kept
         });
     }
 }

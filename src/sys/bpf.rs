@@ -36,6 +36,8 @@ pub enum ProgType {
     RawTracepoint = 17,
     /// fentry, fexit and typed tracepoints; the context is the array of arguments. Since Linux 5.5.
     Tracing = 26,
+    /// Runs when it is told to ([`run_syscall`]), and may sleep; the context is the caller's. Since Linux 5.14.
+    Syscall = 31,
 }
 
 /// How a program or link is attached (`enum bpf_attach_type`).
@@ -227,7 +229,8 @@ pub fn prog_load(prog: &ProgLoad<'_>, log: &mut [u8]) -> io::Result<OwnedFd> {
         log_size,
         log_buf,
         kern_version: 0,
-        prog_flags: 0,
+        // Programs of this type must be loaded as sleepable (`BPF_F_SLEEPABLE`).
+        prog_flags: if prog.kind == ProgType::Syscall { 1 << 4 } else { 0 },
         prog_name: object_name(prog.name),
         prog_ifindex: 0,
         expected_attach_type: prog.attach as u32,
@@ -243,6 +246,55 @@ pub fn prog_load(prog: &ProgLoad<'_>, log: &mut [u8]) -> io::Result<OwnedFd> {
         pad: 0,
     }
     .call_fd()
+}
+
+#[repr(C)]
+struct ProgRun {
+    prog_fd: u32,
+    retval: u32,
+    data_size_in: u32,
+    data_size_out: u32,
+    data_in: u64,
+    data_out: u64,
+    repeat: u32,
+    duration: u32,
+    ctx_size_in: u32,
+    ctx_size_out: u32,
+    ctx_in: u64,
+    ctx_out: u64,
+    flags: u32,
+    cpu: u32,
+    batch_size: u32,
+    pad: u32,
+}
+const _: () = assert!(size_of::<ProgRun>() == 80);
+// SAFETY: mirrors bpf_attr.test with its tail padding; `ctx_in` points to `ctx_size_in` bytes that may be written.
+unsafe impl Command for ProgRun {
+    const CMD: libc::c_long = 10;
+}
+
+/// Runs a program of type [`ProgType::Syscall`] once, with `context`, which it may change. Returns its result.
+pub fn run_syscall(prog: BorrowedFd<'_>, context: &mut [u8]) -> io::Result<u32> {
+    let mut run = ProgRun {
+        prog_fd: prog.as_raw_fd() as u32,
+        retval: 0,
+        data_size_in: 0,
+        data_size_out: 0,
+        data_in: 0,
+        data_out: 0,
+        repeat: 0,
+        duration: 0,
+        ctx_size_in: context.len() as u32,
+        ctx_size_out: 0,
+        ctx_in: Out::new(context).0,
+        ctx_out: 0,
+        flags: 0,
+        cpu: 0,
+        batch_size: 0,
+        pad: 0,
+    };
+    run.call()?;
+    Ok(run.retval)
 }
 
 /// One function of a kprobe-multi link.
