@@ -17,6 +17,7 @@ use nix::sched::{CloneFlags, setns};
 
 use super::clean::{clean, cut_front};
 use super::netlink::{self, Link};
+use super::short::Short;
 
 /// Width of the column, in bytes.
 pub const WIDTH: usize = 16;
@@ -51,6 +52,8 @@ const MAX_KNOWN: usize = 1 << 16;
 pub struct Interfaces {
     known: HashMap<u64, Entry, BuildHasherDefault<Mix>>,
     worker: Option<Worker>,
+    /// The last one that was asked for: one packet makes many lines in a row.
+    last: (u64, Entry),
     now_ms: u64,
     /// Visits asked for in the second `budget.0`.
     budget: (u64, u64),
@@ -58,23 +61,38 @@ pub struct Interfaces {
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    text: [u8; WIDTH],
-    length: u8,
+    text: Centred,
     has_name: bool,
     /// When to ask again.
     due_ms: u64,
 }
 
+/// A text, and how many bytes of space are before it if it stands in the middle of its column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Centred {
+    /// The text as it is.
+    pub text: Short<WIDTH>,
+    /// The text in the middle of its column; if the spaces are odd in number, the right side has one more.
+    pub column: [u8; WIDTH],
+}
+
+impl Centred {
+    fn new(text: &[u8]) -> Centred {
+        let text = Short::new(text);
+        let mut column = [b' '; WIDTH];
+        let left = (WIDTH - text.len()) / 2;
+        column[left..left + text.len()].copy_from_slice(text.as_bytes());
+        Centred { text, column }
+    }
+}
+
 impl Entry {
     fn new(name: Option<&[u8]>, ifindex: u32, due_ms: u64) -> Entry {
-        let name_and_number = match name {
+        let text = match name {
             Some(name) => format!("{}:{ifindex}", clean(name)),
             None => ifindex.to_string(),
         };
-        let cut = cut_front(&name_and_number, WIDTH);
-        let mut text = [0; WIDTH];
-        text[..cut.len()].copy_from_slice(cut.as_bytes());
-        Entry { text, length: cut.len() as u8, has_name: name.is_some(), due_ms }
+        Entry { text: Centred::new(cut_front(&text, WIDTH).as_bytes()), has_name: name.is_some(), due_ms }
     }
 }
 
@@ -83,7 +101,7 @@ impl Interfaces {
     /// `/run/netns`; visiting them starts at once, in the background.
     pub fn of_host() -> Interfaces {
         let worker = Worker::start();
-        Interfaces { known: HashMap::default(), worker: Some(worker), now_ms: 0, budget: (0, 0) }
+        Interfaces { worker: Some(worker), ..Interfaces::fixed([]) }
     }
 
     /// These interfaces and no others: namespace, number, name.
@@ -91,7 +109,8 @@ impl Interfaces {
         let known = interfaces
             .into_iter()
             .map(|(netns, ifindex, name)| (key(netns, ifindex), Entry::new(Some(name.as_bytes()), ifindex, u64::MAX)));
-        Interfaces { known: known.collect(), worker: None, now_ms: 0, budget: (0, 0) }
+        let last = (0, Entry::new(None, 0, u64::MAX));
+        Interfaces { known: known.collect(), worker: None, last, now_ms: 0, budget: (0, 0) }
     }
 
     /// Tells what time it is, in milliseconds from any start, and takes what the background has found.
@@ -104,17 +123,25 @@ impl Interfaces {
 
     /// The text for interface `ifindex` of the namespace with inode number `netns`.
     #[inline]
-    pub fn text(&mut self, netns: u32, ifindex: u32) -> &[u8] {
-        if ifindex == 0 {
-            return b"0";
-        }
+    pub fn text(&mut self, netns: u32, ifindex: u32) -> &Centred {
         let key = key(netns, ifindex);
-        if self.known.get(&key).is_none_or(|entry| entry.due_ms <= self.now_ms) {
-            self.refresh(netns, ifindex);
+        if self.last.0 != key || self.last.1.due_ms <= self.now_ms {
+            self.last = (key, self.find(netns, ifindex));
+        }
+        &self.last.1.text
+    }
+
+    fn find(&mut self, netns: u32, ifindex: u32) -> Entry {
+        let key = key(netns, ifindex);
+        if ifindex == 0 {
+            return Entry::new(None, 0, u64::MAX);
         }
         match self.known.get(&key) {
-            Some(entry) => &entry.text[..usize::from(entry.length).min(WIDTH)],
-            None => b"?",
+            Some(entry) if entry.due_ms > self.now_ms => *entry,
+            _ => {
+                self.refresh(netns, ifindex);
+                self.known.get(&key).copied().unwrap_or(Entry::new(None, ifindex, 0))
+            }
         }
     }
 
@@ -348,7 +375,8 @@ mod tests {
     #[test]
     fn an_interface_is_its_name_and_number() {
         let mut interfaces = Interfaces::fixed([(1, 3, "lab0.5"), (2, 3, "a\x1b"), (1, 12, "vethabcdef01234")]);
-        let mut text = |netns, ifindex| String::from_utf8(interfaces.text(netns, ifindex).to_vec()).unwrap();
+        let mut text =
+            |netns, ifindex| String::from_utf8(interfaces.text(netns, ifindex).text.as_bytes().to_vec()).unwrap();
         assert_eq!(text(1, 3), "lab0.5:3");
         assert_eq!(text(2, 3), r"a\x1b:3");
         assert_eq!(text(1, 12), "~habcdef01234:12");
@@ -361,19 +389,19 @@ mod tests {
     fn the_loopback_of_our_own_namespace_has_a_name() {
         let home = fs::metadata("/proc/self/ns/net").unwrap().ino() as u32;
         let mut interfaces = Interfaces::of_host();
-        assert_eq!(interfaces.text(home, 1), b"lo:1");
+        assert_eq!(interfaces.text(home, 1).text.as_bytes(), b"lo:1");
         interfaces.tick(MAX_AGE_MS + 1);
-        assert_eq!(interfaces.text(home, 1), b"lo:1", "the old name stays while it is asked for again");
+        assert_eq!(interfaces.text(home, 1).text.as_bytes(), b"lo:1", "the old name stays while it is asked for again");
     }
 
     #[test]
     fn an_unknown_number_is_not_asked_for_at_every_line() {
         let home = fs::metadata("/proc/self/ns/net").unwrap().ino() as u32;
         let mut interfaces = Interfaces::of_host();
-        assert_eq!(interfaces.text(home, 0x7fff_ffff), b"2147483647");
+        assert_eq!(interfaces.text(home, 0x7fff_ffff).text.as_bytes(), b"2147483647");
         let asked = interfaces.budget;
         for _ in 0..100 {
-            assert_eq!(interfaces.text(home, 0x7fff_ffff), b"2147483647");
+            assert_eq!(interfaces.text(home, 0x7fff_ffff).text.as_bytes(), b"2147483647");
         }
         assert_eq!(interfaces.budget, asked);
         // However many unknown ones there are.

@@ -7,6 +7,7 @@ mod netlink;
 mod netns;
 mod processes;
 mod reasons;
+mod short;
 mod symbols;
 
 use std::time::Instant;
@@ -17,6 +18,7 @@ pub use netlink::Link;
 pub use netns::NetnsNames;
 pub use processes::Processes;
 pub use reasons::Reasons;
+pub use short::Short;
 pub use symbols::{NoSymbols, Symbols};
 
 /// Every table that the output looks into.

@@ -5,12 +5,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::clean::{clean, cut_front};
+use super::short::Short;
 
 /// Width of the column, in bytes.
 pub const WIDTH: usize = 16;
 
 /// The longest text: `<empty>:` and ten digits.
-const MAX_TEXT: usize = 18;
+pub const MAX_TEXT: usize = 18;
 const WAYS: usize = 4;
 const SETS: usize = 512;
 
@@ -37,20 +38,17 @@ struct Entry {
     pid: u32,
     /// Lookups since `checked_ms` began.
     lookups: u8,
-    used: bool,
-    length: u8,
-    text: [u8; MAX_TEXT],
+    is_used: bool,
+    text: Short<MAX_TEXT>,
     comm: [u8; 16],
     checked_ms: u64,
 }
 
-const FREE: Entry =
-    Entry { pid: 0, lookups: 0, used: false, length: 0, text: [0; MAX_TEXT], comm: [0; 16], checked_ms: 0 };
-
 impl Processes {
     /// An empty cache of the processes in `proc`, which is `/proc` but in tests.
     pub fn new(proc: impl Into<PathBuf>) -> Processes {
-        Processes { proc: proc.into(), entries: vec![[FREE; WAYS]; SETS], now_ms: 0 }
+        let free = Entry { pid: 0, lookups: 0, is_used: false, text: Short::new(b""), comm: [0; 16], checked_ms: 0 };
+        Processes { proc: proc.into(), entries: vec![[free; WAYS]; SETS], now_ms: 0 }
     }
 
     /// Tells what time it is, in milliseconds from any start.
@@ -60,21 +58,21 @@ impl Processes {
 
     /// The name of process `pid`, whose task `comm` (NUL-padded, empty if not recorded) was running.
     #[inline]
-    pub fn text(&mut self, pid: u32, comm: &[u8; 16]) -> &[u8] {
-        let set = pid.wrapping_mul(0x9e37_79b1) as usize >> 16 & (SETS - 1);
-        let way = match self.entries[set].iter().position(|entry| entry.pid == pid && entry.used) {
+    pub fn text(&mut self, pid: u32, comm: &[u8; 16]) -> &Short<MAX_TEXT> {
+        let set = (pid.wrapping_mul(0x9e37_79b1) >> 16) as usize % SETS;
+        let found = self.entries[set].iter().position(|entry| entry.pid == pid && entry.is_used);
+        let way = match found {
             Some(way) if self.entries[set][way].comm == *comm && comm[0] != 0 => way,
-            found => self.refresh(set, found, pid, comm),
+            _ => self.refresh(set, found, pid, comm),
         };
-        let entry = &self.entries[set][way];
-        &entry.text[..usize::from(entry.length).min(MAX_TEXT)]
+        &self.entries[set][way].text
     }
 
     /// Looks `pid` up if its entry may be wrong; the way where it then is.
     #[cold]
     fn refresh(&mut self, set: usize, found: Option<usize>, pid: u32, comm: &[u8; 16]) -> usize {
         let entries = &self.entries[set];
-        let oldest = (0..WAYS).min_by_key(|&way| (entries[way].used, entries[way].checked_ms)).unwrap_or(0);
+        let oldest = (0..WAYS).min_by_key(|&way| (entries[way].is_used, entries[way].checked_ms)).unwrap_or(0);
         let way = found.unwrap_or(oldest);
         let old = entries[way];
         let mut lookups = 0;
@@ -98,11 +96,9 @@ impl Processes {
         };
         let entry = &mut self.entries[set][way];
         if let Some(text) = text {
-            let length = text.len().min(MAX_TEXT);
-            entry.text[..length].copy_from_slice(&text.as_bytes()[..length]);
-            entry.length = length as u8;
+            entry.text = Short::new(text.as_bytes());
         }
-        (entry.pid, entry.used, entry.comm, entry.lookups) = (pid, true, *comm, lookups);
+        (entry.pid, entry.is_used, entry.comm, entry.lookups) = (pid, true, *comm, lookups);
         if lookups == 0 {
             entry.checked_ms = self.now_ms;
         }
@@ -171,7 +167,7 @@ mod tests {
 
     #[track_caller]
     fn check(processes: &mut Processes, pid: u32, name: &str, want: &str) {
-        assert_eq!(str::from_utf8(processes.text(pid, &comm(name))).unwrap(), want);
+        assert_eq!(str::from_utf8(processes.text(pid, &comm(name)).as_bytes()).unwrap(), want);
     }
 
     #[test]

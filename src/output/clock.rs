@@ -45,8 +45,8 @@ impl WallClock {
         }
     }
 
-    /// Appends the local time of the event that happened at `time`, in nanoseconds of CLOCK_MONOTONIC.
-    pub fn write(&mut self, out: &mut Vec<u8>, time: u64) {
+    /// The local time of the event that happened at `time`, in nanoseconds of CLOCK_MONOTONIC.
+    pub fn text(&mut self, time: u64) -> &[u8; WIDTH] {
         let nanos = (time as i64).wrapping_add(self.offset);
         let second = nanos.div_euclid(1_000_000_000);
         if self.second != Some(second) {
@@ -60,7 +60,7 @@ impl WallClock {
         }
         let millis = (nanos.rem_euclid(1_000_000_000) / 1_000_000) as u16;
         self.text[20..].copy_from_slice(&three_digits(millis));
-        out.extend_from_slice(&self.text);
+        &self.text
     }
 }
 
@@ -150,9 +150,7 @@ mod tests {
     use super::*;
 
     fn text(clock: &mut WallClock, time: u64) -> String {
-        let mut out = Vec::new();
-        clock.write(&mut out, time);
-        String::from_utf8(out).unwrap()
+        String::from_utf8(clock.text(time).to_vec()).unwrap()
     }
 
     #[test]

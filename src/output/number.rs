@@ -14,68 +14,160 @@ const PAIRS: [u8; 200] = {
 /// The longest u64 in decimal.
 const DECIMAL: usize = 20;
 
-/// Writes `value` to the end of `digits`; where it starts.
-fn digits(mut value: u64, digits: &mut [u8; DECIMAL]) -> usize {
-    let mut at = DECIMAL;
-    while value >= 10 {
+/// Writes `value` in decimal to the start of `to`; the number of digits.
+#[inline]
+fn digits(mut value: u64, to: &mut [u8; DECIMAL]) -> usize {
+    let count = value.checked_ilog10().unwrap_or(0) as usize + 1;
+    let mut at = count;
+    while at >= 2 {
         let pair = (value % 100) as usize * 2;
         value /= 100;
         at -= 2;
-        digits[at..at + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
+        to[at..at + 2].copy_from_slice(&PAIRS[pair..pair + 2]);
     }
-    // An even number of digits leaves nothing.
-    if value > 0 || at == DECIMAL {
-        at -= 1;
-        digits[at] = b'0' + value as u8;
+    if at == 1 {
+        to[0] = b'0' + value as u8;
     }
-    at
+    count
 }
 
 /// `value` in decimal.
 pub(super) fn decimal(out: &mut Vec<u8>, value: u64) {
     let mut buffer = [0; DECIMAL];
-    let start = digits(value, &mut buffer);
-    out.extend_from_slice(&buffer[start..]);
+    let count = digits(value, &mut buffer);
+    out.extend_from_slice(&buffer[..count]);
 }
 
-/// `value` in decimal, then spaces up to `width` bytes.
-pub(super) fn decimal_padded(out: &mut Vec<u8>, value: u64, width: usize) {
-    let start = out.len();
-    decimal(out, value);
-    pad(out, start, width);
+/// The first columns of a line, side by side. It starts as spaces, so that a column is padded by being left.
+pub(super) struct Row {
+    bytes: [u8; Row::ROOM],
+    at: usize,
 }
 
-/// `value` in decimal with a sign, then spaces up to `width` bytes.
-pub(super) fn signed_padded(out: &mut Vec<u8>, value: i64, width: usize) {
-    let start = out.len();
-    if value < 0 {
-        out.push(b'-');
+impl Row {
+    /// Enough for all columns of this kind with the longest numbers there are.
+    const ROOM: usize = 256;
+
+    pub fn new() -> Row {
+        Row { bytes: [b' '; Row::ROOM], at: 0 }
     }
-    decimal(out, value.unsigned_abs());
-    pad(out, start, width);
+
+    /// The next `N` bytes; past the end, which no line reaches, the last ones.
+    #[inline]
+    fn next<const N: usize>(&mut self) -> &mut [u8; N] {
+        let at = self.at.min(Row::ROOM - N);
+        let [next, ..] = self.bytes[at..].as_chunks_mut().0 else { unreachable!("there are N bytes from there") };
+        next
+    }
+
+    /// Moves on by `written` bytes, or by `width` if that is more, and one space.
+    #[inline]
+    fn advance(&mut self, written: usize, width: usize) {
+        self.at += written.max(width) + 1;
+    }
+
+    /// A number in decimal.
+    #[inline]
+    pub fn decimal(&mut self, value: u64, width: usize) {
+        let count = digits(value, self.next());
+        self.advance(count, width);
+    }
+
+    /// A number in decimal, with a sign if it is negative.
+    #[inline]
+    pub fn signed(&mut self, value: i64, width: usize) {
+        let sign = usize::from(value < 0);
+        if value < 0 {
+            *self.next() = [b'-'];
+        }
+        self.at += sign;
+        let count = digits(value.unsigned_abs(), self.next());
+        self.advance(count, width - sign);
+    }
+
+    /// A number in lower-case hexadecimal.
+    #[inline]
+    pub fn hex(&mut self, value: u64, width: usize) {
+        let (digits, count) = hex_from_left(value);
+        *self.next() = digits;
+        self.advance(count, width);
+    }
+
+    /// `0x` and a number in hexadecimal.
+    #[inline]
+    pub fn address(&mut self, value: u64, width: usize) {
+        *self.next() = *b"0x";
+        self.at += 2;
+        self.hex(value, width - 2);
+    }
+
+    /// `0x` and four digits.
+    #[inline]
+    pub fn ethertype(&mut self, value: u16) {
+        let [.., a, b, c, d] = hex_digits(value.into()).to_be_bytes();
+        *self.next() = [b'0', b'x', a, b, c, d];
+        self.advance(6, 6);
+    }
+
+    /// `[0xXXXXXXXX,...]`, in upper-case hexadecimal.
+    pub fn words(&mut self, words: &[u32; 5]) {
+        for (i, word) in words.iter().enumerate() {
+            let [.., a, b, c, d, e, f, g, h] =
+                hex_digits((*word).into()).to_be_bytes().map(|digit| digit.to_ascii_uppercase());
+            *self.next() = [if i == 0 { b'[' } else { b',' }, b'0', b'x', a, b, c, d, e, f, g, h];
+            self.at += 11;
+        }
+        *self.next() = [b']'];
+        self.advance(1, 1);
+    }
+
+    /// Text of which the first `count` bytes count and the others are spaces.
+    #[inline]
+    pub fn text<const N: usize>(&mut self, text: &[u8; N], count: usize, width: usize) {
+        *self.next() = *text;
+        self.advance(count, width);
+    }
+
+    /// Everything written, and the space behind it.
+    #[inline]
+    pub fn finish(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.bytes[..self.at.min(Row::ROOM)]);
+    }
 }
 
 /// `value` in lower-case hexadecimal without leading zeros; 0 is `0`.
 pub(super) fn hex(out: &mut Vec<u8>, value: u64) {
-    let nibbles = (16 - value.leading_zeros() as usize / 4).max(1);
-    out.extend_from_slice(&hex_digits(value)[16 - nibbles..]);
+    let (digits, count) = hex_from_left(value);
+    out.extend_from_slice(&digits[..count]);
 }
 
 /// The last `width` digits of `value` in lower-case hexadecimal.
 pub(super) fn hex_fixed(out: &mut Vec<u8>, value: u64, width: usize) {
-    out.extend_from_slice(&hex_digits(value)[16 - width..]);
+    out.extend_from_slice(&hex_digits(value).to_be_bytes()[16 - width..]);
 }
 
-/// All 16 digits of `value`: the nibbles are spread over the bytes of a u128 and made letters there.
-fn hex_digits(value: u64) -> [u8; 16] {
+const EACH: u128 = 0x0101_0101_0101_0101_0101_0101_0101_0101;
+
+/// The digits of `value` without leading zeros, with spaces behind them, and their number.
+#[inline]
+fn hex_from_left(value: u64) -> ([u8; 16], usize) {
+    let zeros = (value.leading_zeros() / 4).min(15);
+    let count = 16 - zeros;
+    let spaces = (EACH * u128::from(b' ')).checked_shr(count * 8).unwrap_or(0);
+    (((hex_digits(value) << (zeros * 8)) | spaces).to_be_bytes(), count as usize)
+}
+
+/// All 16 digits of `value`, the first in the highest byte: the nibbles are spread over the bytes and made letters
+/// there.
+#[inline]
+fn hex_digits(value: u64) -> u128 {
     let mut spread = u128::from(value);
     spread = (spread | spread << 32) & 0x0000_0000_ffff_ffff_0000_0000_ffff_ffff;
     spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff_0000_ffff_0000_ffff;
     spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff_00ff_00ff_00ff_00ff;
     spread = (spread | spread << 4) & 0x0f0f_0f0f_0f0f_0f0f_0f0f_0f0f_0f0f_0f0f;
-    const EACH: u128 = 0x0101_0101_0101_0101_0101_0101_0101_0101;
     let is_letter = (spread + 6 * EACH) >> 4 & EACH;
-    (spread + u128::from(b'0') * EACH + is_letter * u128::from(b'a' - b'0' - 10)).to_be_bytes()
+    spread + u128::from(b'0') * EACH + is_letter * u128::from(b'a' - b'0' - 10)
 }
 
 /// Spaces until what was appended since `start` is `width` bytes long.
@@ -128,8 +220,16 @@ mod tests {
             assert_eq!(written(|out| decimal(out, value)), format!("{value}"));
             assert_eq!(written(|out| hex(out, value)), format!("{value:x}"));
             assert_eq!(written(|out| hex_fixed(out, value, 16)), format!("{value:016x}"));
-            assert_eq!(written(|out| decimal_padded(out, value, 12)), format!("{value:<12}"));
-            assert_eq!(written(|out| signed_padded(out, value as i64, 12)), format!("{:<12}", value as i64));
+            let mut row = Row::new();
+            row.decimal(value, 12);
+            row.signed(value as i64, 12);
+            row.hex(value, 12);
+            row.address(value, 12);
+            row.ethertype(value as u16);
+            row.text(b"ab  ", 2, 3);
+            let (signed, short) = (value as i64, value as u16);
+            let want = format!("{value:<12} {signed:<12} {value:<12x} {value:<#12x} {short:#06x} ab  ");
+            assert_eq!(written(|out| row.finish(out)), want);
         }
     }
 

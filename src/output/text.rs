@@ -10,7 +10,7 @@ use crate::names::Names;
 
 use super::clock::{self, LastSeen, WallClock};
 use super::extra::{self, Extra};
-use super::number::{centred, decimal_padded, hex, hex_fixed, pad, signed_padded, spaces};
+use super::number::{Row, centred, pad};
 use super::{Columns, function, symbol, tuple};
 
 /// Writes lines of text.
@@ -31,10 +31,11 @@ pub(super) struct Text {
 impl Text {
     pub fn new(columns: Columns, clock: WallClock) -> Text {
         let seen = (columns.timestamp == Timestamp::Relative).then(LastSeen::new);
-        let last_tuple = Tuple::default();
-        let mut last_text = Vec::new();
-        tuple::tuple(&mut last_text, &last_tuple, columns.tcp_flags);
-        Text { columns, clock, seen, tuple_width: 0, function_width: 0, last_tuple, last_text }
+        let (last_tuple, last_text) = (Tuple::default(), Vec::new());
+        let mut text = Text { columns, clock, seen, tuple_width: 0, function_width: 0, last_tuple, last_text };
+        text.remember(&Tuple::default());
+        text.tuple_width = 0;
+        text
     }
 
     /// Follows the clock of this machine.
@@ -85,42 +86,34 @@ impl Text {
 
     /// Appends the line of `event`, and the lines of `extra` below it.
     pub fn line(&mut self, out: &mut Vec<u8>, event: &Event, extra: &Extra<'_>, names: &mut Names) {
+        let mut row = Row::new();
         if self.columns.timestamp == Timestamp::Absolute {
-            self.clock.write(out, event.time);
-            out.push(b' ');
+            row.text(self.clock.text(event.time), clock::WIDTH, clock::WIDTH);
         }
-        out.extend_from_slice(b"0x");
-        let start = out.len();
-        hex(out, event.skb);
-        pad(out, start, 17);
-        decimal_padded(out, event.cpu.into(), 3);
-        out.push(b' ');
-        let start = out.len();
-        out.extend_from_slice(names.processes.text(event.pid, &event.comm));
-        pad(out, start, 16);
+        row.address(event.skb, 18);
+        row.decimal(event.cpu.into(), 3);
+        let process = names.processes.text(event.pid, &event.comm);
+        row.text(process.padded(), process.len(), 16);
         if self.columns.timestamp != Timestamp::None {
-            out.push(b' ');
             let time = self.seen.as_mut().map_or(event.time as i64, |seen| seen.delta(event.skb, event.time));
-            signed_padded(out, time, 16);
+            row.signed(time, 16);
         }
         if self.columns.meta {
-            self.meta(out, event, names);
+            self.meta(&mut row, event, names);
         }
+        row.finish(out);
         if let Some(width) = self.columns.netns_names {
+            // This column alone has no space before it.
+            out.pop();
             centred(out, names.netns.get(event.meta.netns).map_or(b"", |name| cut(name, width.into())), width.into());
+            out.push(b' ');
         }
         if self.columns.tuple {
             if self.last_tuple != event.tuple {
-                self.last_tuple = event.tuple;
-                self.last_text.clear();
-                tuple::tuple(&mut self.last_text, &event.tuple, self.columns.tcp_flags);
+                self.remember(&event.tuple);
             }
-            self.tuple_width = self.tuple_width.max(self.last_text.len());
-            out.push(b' ');
             out.extend_from_slice(&self.last_text);
-            spaces(out, self.tuple_width - self.last_text.len());
         }
-        out.push(b' ');
         let start = out.len();
         function(out, event, names);
         if self.columns.caller {
@@ -133,30 +126,28 @@ impl Text {
         out.push(b'\n');
     }
 
+    /// Makes the text of the tuple's column, and of the space behind it.
+    fn remember(&mut self, tuple: &Tuple) {
+        self.last_tuple = *tuple;
+        self.last_text.clear();
+        tuple::tuple(&mut self.last_text, tuple, self.columns.tcp_flags);
+        self.tuple_width = self.tuple_width.max(self.last_text.len());
+        pad(&mut self.last_text, 0, self.tuple_width);
+        self.last_text.push(b' ');
+    }
+
     /// Namespace to length, and cb.
-    fn meta(&self, out: &mut Vec<u8>, event: &Event, names: &mut Names) {
+    fn meta(&self, row: &mut Row, event: &Event, names: &mut Names) {
         let meta = &event.meta;
-        out.push(b' ');
-        decimal_padded(out, meta.netns.into(), 11);
-        let start = out.len();
-        hex(out, meta.mark.into());
-        pad(out, start, 9);
-        centred(out, names.interfaces.text(meta.netns, meta.ifindex), 16);
-        out.extend_from_slice(b" 0x");
-        hex_fixed(out, meta.protocol.into(), 4);
-        out.push(b' ');
-        decimal_padded(out, meta.mtu.into(), 5);
-        out.push(b' ');
-        decimal_padded(out, meta.len.into(), 5);
+        row.decimal(meta.netns.into(), 10);
+        row.hex(meta.mark.into(), 8);
+        let interface = names.interfaces.text(meta.netns, meta.ifindex);
+        row.text(&interface.column, 16, 16);
+        row.ethertype(meta.protocol);
+        row.decimal(meta.mtu.into(), 5);
+        row.decimal(meta.len.into(), 5);
         if self.columns.cb {
-            out.extend_from_slice(b" [");
-            for (i, word) in event.cb.iter().enumerate() {
-                out.extend_from_slice(if i == 0 { b"0x" } else { b",0x" });
-                let start = out.len();
-                hex_fixed(out, (*word).into(), 8);
-                out[start..].make_ascii_uppercase();
-            }
-            out.push(b']');
+            row.words(&event.cb);
         }
     }
 
