@@ -47,9 +47,10 @@ impl Lower<'_> {
                     (self.values.negate(value), guards)
                 }
                 ArithKind::Binary(op, left, right) => {
-                    let (a, mut guards) = take(left);
-                    let (b, more) = take(right);
-                    guards.extend(more);
+                    // libpcap keeps only what the left operand asks for: `1 + ip[0] > 3` is true for any packet with a
+                    // large byte there. Whoever wants IP writes `ip and`.
+                    let (a, guards) = take(left);
+                    let (b, _) = take(right);
                     let literal = matches!(arith.parts[right].kind, ArithKind::Number(_));
                     self.check_operation(op, a, b, literal, arith.parts[right].span)?;
                     (self.binary(op, a, b), guards)

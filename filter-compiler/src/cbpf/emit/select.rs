@@ -245,7 +245,7 @@ impl Code<'_> {
 
     /// Whether the value gets into X without passing A.
     fn is_easy(&self, value: ValueId) -> bool {
-        matches!(self.values.get(value), Value::Const(_) | Value::Length | Value::HeaderLength(_))
+        matches!(self.values.get(value), Value::Const(_) | Value::HeaderLength(_))
     }
 
     fn load_easy_x(&mut self, value: ValueId) -> Option<()> {
@@ -255,7 +255,6 @@ impl Code<'_> {
         }
         match self.values.get(value) {
             Value::Const(number) => self.emit(LDX | IMM, number),
-            Value::Length => self.emit(LDX | W | LEN, 0),
             Value::HeaderLength(at) => return self.load_header_x(at),
             _ => return self.load_x(value),
         }
