@@ -19,15 +19,18 @@ fn programs_are_not_longer_than_those_of_libpcap() {
         return;
     }
     let names = System::new();
-    let expressions: Vec<&str> = include_str!("corpus.txt")
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| line.split('\t').nth(2))
-        .collect();
+    let corpus = include_str!("corpus.txt").lines().filter_map(|line| line.split('\t').nth(2));
+    let typed = include_str!("size.txt").lines();
+    for (what, list) in [("corpus", corpus.collect::<Vec<&str>>()), ("typed", typed.collect())] {
+        compare(what, &list, &names);
+    }
+}
+
+fn compare(what: &str, expressions: &[&str], names: &System) {
     let (mut logs, mut ratios) = (0.0, Vec::new());
-    for text in expressions {
+    for text in expressions.iter().filter(|text| !text.starts_with('#')) {
         for link in [LinkType::En10Mb, LinkType::Raw] {
-            let (Some(theirs), Ok(graph)) = (libpcap(text, link), compile(text, link, &names)) else { continue };
+            let (Some(theirs), Ok(graph)) = (libpcap(text, link), compile(text, link, names)) else { continue };
             let ours = to_cbpf(&graph).expect("a graph has code").0.len();
             let ratio = ours as f64 / theirs as f64;
             logs += ratio.ln();
@@ -36,7 +39,7 @@ fn programs_are_not_longer_than_those_of_libpcap() {
     }
     ratios.sort_by(|a, b| b.0.total_cmp(&a.0));
     let mean = (logs / ratios.len() as f64).exp();
-    println!("{} programs, geometric mean {mean:.3}, longest:", ratios.len());
+    println!("{what}: {} programs, geometric mean {mean:.3}, longest:", ratios.len());
     for (ratio, what) in ratios.iter().take(25) {
         println!("  {ratio:.3} {what}");
     }

@@ -30,7 +30,7 @@ impl Builder {
 
     /// A node, or where it would lead to if the test does not matter.
     pub fn node(&mut self, test: Test, yes: Target, no: Target) -> Target {
-        if yes == no {
+        if yes == no && !test.is_fixed(&self.values) {
             return yes;
         }
         match self.simplify(test) {

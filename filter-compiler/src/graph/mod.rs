@@ -134,6 +134,19 @@ pub enum IpVersion {
     V6,
 }
 
+impl Test {
+    /// Whether the test does more than to compare: its division by zero rejects the packet, or it follows a chain of
+    /// headers. It must not be dropped or done earlier or later.
+    pub(crate) fn is_fixed(&self, values: &Values) -> bool {
+        match *self {
+            Test::Chain(_) => true,
+            Test::Compare { left, right, .. } | Test::Bits { value: left, mask: right } => {
+                values.divides(left) || matches!(right, Operand::Value(right) if values.divides(right))
+            }
+        }
+    }
+}
+
 impl Graph {
     /// What packets start with.
     pub fn link(&self) -> LinkType {

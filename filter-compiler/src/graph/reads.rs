@@ -34,66 +34,77 @@ impl Reads {
         self.mac |= from < 12;
         self.link_type |= from < 14 && end > 12;
     }
+
+    fn value(&mut self, value: Value) {
+        match value {
+            Value::Length => self.length = true,
+            Value::PacketType => self.packet_type = true,
+            Value::InterfaceIndex => self.interface = true,
+            Value::HeaderLength(at) => self.fixed(at, 1),
+            Value::Load { base: Base::Packet, offset, size } => self.fixed(offset, size.bytes()),
+            Value::Load { base: Base::Header(at), offset, size } => {
+                self.fixed(at, 1);
+                let end = offset.saturating_add(size.bytes());
+                self.behind_header = Some(self.behind_header.map_or(end, |known| known.max(end)));
+            }
+            Value::Load { base: Base::Index(_), .. } => self.computed = true,
+            Value::Const(_) | Value::Negate(_) | Value::Binary { .. } => {}
+        }
+    }
 }
 
 impl Graph {
     /// What the tests read.
     pub fn reads(&self) -> Reads {
         let mut reads = Reads::default();
+        for node in &self.nodes {
+            if let Test::Chain(chain) = node.test {
+                reads.computed = true;
+                let at = if chain.version == IpVersion::V4 { 9 } else { 6 };
+                reads.fixed(chain.header.saturating_add(at), 1);
+                if chain.version == IpVersion::V4 {
+                    reads.fixed(chain.header, 1);
+                }
+            }
+        }
+        for (value, _) in self.values.list().iter().zip(self.used()).filter(|(_, used)| *used) {
+            reads.value(*value);
+        }
+        reads
+    }
+
+    /// Whether some test needs the value.
+    pub(crate) fn computes(&self, value: ValueId) -> bool {
+        self.used()[value.index()]
+    }
+
+    /// Per value, whether some test needs it.
+    fn used(&self) -> Vec<bool> {
         let mut used = vec![false; self.values.list().len()];
         for node in &self.nodes {
             let (left, right) = match node.test {
-                Test::Compare { left, right, .. } => (Some(left), Some(right)),
-                Test::Bits { value, mask } => (Some(value), Some(mask)),
-                Test::Chain(chain) => {
-                    reads.computed = true;
-                    let at = if chain.version == IpVersion::V4 { 9 } else { 6 };
-                    reads.fixed(chain.header.saturating_add(at), 1);
-                    if chain.version == IpVersion::V4 {
-                        reads.fixed(chain.header, 1);
-                    }
-                    (None, None)
-                }
+                Test::Compare { left, right, .. } | Test::Bits { value: left, mask: right } => (left, right),
+                Test::Chain(_) => continue,
             };
-            let right = match right {
-                Some(Operand::Value(id)) => Some(id),
-                _ => None,
-            };
-            for id in left.into_iter().chain(right) {
-                used[id.index()] = true;
+            used[left.index()] = true;
+            if let Operand::Value(right) = right {
+                used[right.index()] = true;
             }
         }
         // Operands have smaller numbers than what is computed from them.
         for at in (0..used.len()).rev() {
             if used[at] {
-                self.read(self.values.list()[at], &mut reads, |id| used[id.index()] = true);
+                match self.values.list()[at] {
+                    Value::Load { base: Base::Index(index), .. } => used[index.index()] = true,
+                    Value::Negate(operand) => used[operand.index()] = true,
+                    Value::Binary { left, right, .. } => {
+                        used[left.index()] = true;
+                        used[right.index()] = true;
+                    }
+                    _ => {}
+                }
             }
         }
-        reads
-    }
-
-    fn read(&self, value: Value, reads: &mut Reads, mut operand: impl FnMut(ValueId)) {
-        match value {
-            Value::Const(_) => {}
-            Value::Length => reads.length = true,
-            Value::PacketType => reads.packet_type = true,
-            Value::InterfaceIndex => reads.interface = true,
-            Value::HeaderLength(at) => reads.fixed(at, 1),
-            Value::Load { base: Base::Packet, offset, size } => reads.fixed(offset, size.bytes()),
-            Value::Load { base: Base::Header(at), offset, size } => {
-                reads.fixed(at, 1);
-                let end = offset.saturating_add(size.bytes());
-                reads.behind_header = Some(reads.behind_header.map_or(end, |known| known.max(end)));
-            }
-            Value::Load { base: Base::Index(index), .. } => {
-                reads.computed = true;
-                operand(index);
-            }
-            Value::Negate(inner) => operand(inner),
-            Value::Binary { left, right, .. } => {
-                operand(left);
-                operand(right);
-            }
-        }
+        used
     }
 }

@@ -93,6 +93,8 @@ pub struct Values {
     max: Vec<u32>,
     /// Per value, how many intermediate results are kept at a time while it is computed.
     cells: Vec<u32>,
+    /// Per value, whether it divides by something that can be zero.
+    divides: Vec<bool>,
 }
 
 impl Values {
@@ -124,15 +126,35 @@ impl Values {
         self.cells[id.index()] as usize
     }
 
+    /// Whether computing the value may reject the packet even if all its bytes are there: by a division by zero.
+    pub fn divides(&self, id: ValueId) -> bool {
+        self.divides[id.index()]
+    }
+
+    fn has_division(&self, value: Value) -> bool {
+        let divides = |id: ValueId| self.divides[id.index()];
+        match value {
+            Value::Load { base: Base::Index(index), .. } => divides(index),
+            Value::Negate(operand) => divides(operand),
+            Value::Binary { op, left, right } => {
+                let by_zero = matches!(op, BinaryOp::Divide | BinaryOp::Modulus)
+                    && self.as_const(right).is_none_or(|number| number == 0);
+                by_zero || divides(left) || divides(right)
+            }
+            _ => false,
+        }
+    }
+
     fn intern(&mut self, value: Value) -> ValueId {
         if let Some(&id) = self.ids.get(&value) {
             return id;
         }
         let id = ValueId(self.list.len() as u32);
-        let (max, cells) = (self.bound(value), self.count_cells(value));
+        let (max, cells, divides) = (self.bound(value), self.count_cells(value), self.has_division(value));
         self.list.push(value);
         self.max.push(max);
         self.cells.push(cells);
+        self.divides.push(divides);
         self.ids.insert(value, id);
         id
     }
@@ -195,6 +217,21 @@ impl Values {
     pub fn load(&mut self, base: Base, offset: u32, size: Size) -> ValueId {
         let (base, offset) = self.simple_base(base, offset);
         self.intern(Value::Load { base, offset, size })
+    }
+
+    /// A load from `anchor + offset`, where constants stay in the anchor: headers that are found in different ways are
+    /// then read by the same code.
+    pub fn load_anchored(&mut self, anchor: ValueId, offset: u32, size: Size) -> ValueId {
+        match self.get(anchor) {
+            Value::Const(_) | Value::HeaderLength(_) => self.load(Base::Index(anchor), offset, size),
+            _ => self.intern(Value::Load { base: Base::Index(anchor), offset, size }),
+        }
+    }
+
+    /// `anchor + bytes`, computed from the anchor even where a shorter sum could be found.
+    pub fn behind_anchor(&mut self, anchor: ValueId, bytes: u32) -> ValueId {
+        let right = self.constant(bytes);
+        self.intern(Value::Binary { op: BinaryOp::Add, left: anchor, right })
     }
 
     fn simple_base(&mut self, base: Base, offset: u32) -> (Base, u32) {

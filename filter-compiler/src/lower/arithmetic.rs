@@ -1,7 +1,7 @@
 //! Comparisons of numbers computed from the packet.
 
 use super::formula::Formula;
-use super::state::{State, ethertype};
+use super::state::{Place, State, ethertype};
 use super::transport::IP6_HEADER;
 use super::{Lower, ip_protocol, link_protocol};
 use crate::ast::*;
@@ -73,19 +73,26 @@ impl Lower<'_> {
         Ok(done.pop().unwrap_or_else(|| (self.values.constant(0), Vec::new())))
     }
 
-    fn check_operation(&self, op: BinaryOp, a: ValueId, b: ValueId, literal: bool, at: Span) -> Result<(), Error> {
-        let constant = self.values.as_const(b);
-        match (op, constant) {
-            (BinaryOp::Divide, Some(0)) => Err(self.error_at(at, ErrorKind::DivisionByZero)),
-            (BinaryOp::Modulus, Some(0)) => Err(self.error_at(at, ErrorKind::ModulusByZero)),
-            // What is constant as a whole is 0, unless the count was typed.
-            (BinaryOp::ShiftLeft | BinaryOp::ShiftRight, Some(count))
-                if count > 31 && (literal || self.values.as_const(a).is_none()) =>
-            {
-                Err(self.error_at(at, ErrorKind::LongShift(count)))
-            }
-            _ => Ok(()),
+    /// A divisor or count that was typed as a number is judged at once. One that turns out to be constant is judged
+    /// once it is known whether the program ever gets there.
+    fn check_operation(&mut self, op: BinaryOp, a: ValueId, b: ValueId, literal: bool, at: Span) -> Result<(), Error> {
+        let kind = match (op, self.values.as_const(b)) {
+            (BinaryOp::Divide, Some(0)) => ErrorKind::DivisionByZero,
+            (BinaryOp::Modulus, Some(0)) => ErrorKind::ModulusByZero,
+            (BinaryOp::ShiftLeft | BinaryOp::ShiftRight, Some(count)) if count > 31 => ErrorKind::LongShift(count),
+            _ => return Ok(()),
+        };
+        let is_shift = matches!(kind, ErrorKind::LongShift(_));
+        let error = self.error_at(at, kind);
+        if literal {
+            return Err(error);
         }
+        // What is constant as a whole and shifted too far is 0.
+        if !is_shift || self.values.as_const(a).is_none() {
+            let value = self.binary(op, a, b);
+            self.doubtful.push((value, error));
+        }
+        Ok(())
     }
 
     /// `protocol[index:size]`
@@ -155,6 +162,9 @@ impl Lower<'_> {
 
     /// The bytes at a place plus an index.
     fn at(&mut self, base: Option<ValueId>, constant: u32, index: ValueId, size: Size) -> ValueId {
+        if let Some(number) = self.values.as_const(index) {
+            return Place { index: base, constant }.plus(number).load(&mut self.values, size);
+        }
         let sum = match base {
             Some(base) => self.binary(BinaryOp::Add, base, index),
             None => index,

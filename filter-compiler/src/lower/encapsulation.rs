@@ -136,10 +136,15 @@ impl Lower<'_> {
                 None => options,
             };
             let inner = Place { index: Some(index), constant: header.constant.wrapping_add(TUNNEL_HEADER) };
+            let network = inner.anchored(&mut lower.values);
+            let payload = match network.index {
+                Some(anchor) => Place { index: Some(lower.values.behind_anchor(anchor, 14)), constant: 0 },
+                None => network.plus(14),
+            };
             let kind = header.plus(2);
             let bridged = Formula::equal(kind.load(&mut lower.values, Size::Half), ethertype::TRANSPARENT_BRIDGING);
-            let ethernet = inside(inner, inner.plus(12), inner.plus(14), Some(true));
-            let other = inside(inner, kind, inner, Some(false));
+            let ethernet = inside(network, network.plus(12), payload, Some(true));
+            let other = inside(network, kind, network, Some(false));
             (parts, Some(bridged), vec![ethernet, other])
         })
     }

@@ -26,6 +26,8 @@ pub struct Lowered {
     pub graph: Graph,
     /// Whether libpcap does not optimise this expression, and thus does not find out that no packet can match.
     pub never_rejected: bool,
+    /// Values that are an error if they can be reached.
+    pub doubtful: Vec<(ValueId, Error)>,
 }
 
 /// Finds the meaning of `ast` for packets of `link`.
@@ -39,6 +41,7 @@ pub fn lower(ast: &Ast, link: LinkType, names: &dyn Names) -> Result<Lowered, Er
         has_vlan: false,
         has_chain: false,
         span: Span::default(),
+        doubtful: Vec::new(),
     };
     let formula = match &ast.root {
         Some(root) => lower.expr(root)?,
@@ -55,7 +58,8 @@ pub fn lower(ast: &Ast, link: LinkType, names: &dyn Names) -> Result<Lowered, Er
         return Err(Error::new(&ast.text, Span { start: 0, end: ast.text.len() }, ErrorKind::TooLarge(Limit::Tests)));
     }
     let graph = builder.finish(root, link, lower.has_vlan);
-    Ok(Lowered { graph, never_rejected: lower.has_chain || lower.tunnels > 0 })
+    let never_rejected = lower.has_chain || lower.tunnels > 0;
+    Ok(Lowered { graph, never_rejected, doubtful: lower.doubtful })
 }
 
 struct Lower<'a> {
@@ -69,6 +73,7 @@ struct Lower<'a> {
     has_chain: bool,
     /// The test at hand.
     span: Span,
+    doubtful: Vec<(ValueId, Error)>,
 }
 
 impl Lower<'_> {

@@ -43,9 +43,23 @@ impl Place {
         Place { index: self.index, constant: self.constant.wrapping_add(bytes) }
     }
 
+    /// The same place, with all that is known beforehand in the computed number.
+    pub fn anchored(self, values: &mut Values) -> Place {
+        match self.index {
+            None => self,
+            Some(index) => {
+                let constant = values.constant(self.constant);
+                Place { index: Some(values.binary(crate::ast::BinaryOp::Add, index, constant)), constant: 0 }
+            }
+        }
+    }
+
     /// The bytes here.
     pub fn load(self, values: &mut Values, size: Size) -> ValueId {
-        values.load(self.index.map_or(Base::Packet, Base::Index), self.constant, size)
+        match self.index {
+            None => values.load(Base::Packet, self.constant, size),
+            Some(anchor) => values.load_anchored(anchor, self.constant, size),
+        }
     }
 }
 

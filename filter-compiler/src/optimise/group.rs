@@ -53,6 +53,8 @@ struct Clusters {
     list: Vec<Option<Cluster>>,
     /// For each node that enters a cluster: the only cluster that leads to it, if there is only one.
     from: Vec<Option<usize>>,
+    /// For each node: the value that all tests before it are about, if it is only one.
+    before: Vec<Option<ValueId>>,
 }
 
 enum Step<'a> {
@@ -75,9 +77,9 @@ enum Part {
     Single(Test, bool),
 }
 
-fn compared(test: &Test) -> Option<ValueId> {
+fn compared(test: &Test, values: &Values) -> Option<ValueId> {
     match test {
-        Test::Compare { left, right: Operand::Const(_), .. } => Some(*left),
+        Test::Compare { left, right: Operand::Const(_), .. } if !values.divides(*left) => Some(*left),
         _ => None,
     }
 }
@@ -94,7 +96,9 @@ impl Clusters {
         let mut members: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
         for (at, node) in nodes.iter().enumerate() {
             let inside = from[at].filter(|&head| {
-                !several[at] && compared(&node.test).is_some() && compared(&node.test) == compared(&nodes[head].test)
+                !several[at]
+                    && compared(&node.test, values).is_some()
+                    && compared(&node.test, values) == compared(&nodes[head].test, values)
             });
             cluster[at] = inside.unwrap_or(at);
             members[cluster[at]].push(at);
@@ -109,12 +113,14 @@ impl Clusters {
         }
         let mut list: Vec<Option<Cluster>> = (0..nodes.len()).map(|_| None).collect();
         for (head, members) in members.iter().enumerate().filter(|(_, members)| !members.is_empty()) {
-            let kind = match compared(&nodes[head].test) {
+            let kind = match compared(&nodes[head].test, values) {
                 Some(value) => Kind::Numbers(value, map(nodes, members, values.max(value))),
                 None => Kind::Single(nodes[head]),
             };
             let mut exits: Vec<Target> = match &kind {
                 Kind::Numbers(_, map) => map.iter().map(|entry| entry.1).collect(),
+                // Keeps its place: chains are made of clusters with two exits.
+                Kind::Single(node) if node.test.is_fixed(values) => Vec::new(),
                 Kind::Single(node) => vec![node.yes, node.no],
             };
             let mut seen: Vec<Target> = Vec::new();
@@ -128,7 +134,7 @@ impl Clusters {
             list[head] = Some(Cluster { kind, exits });
         }
         let from = from.into_iter().zip(several).map(|(from, several)| from.filter(|_| !several)).collect();
-        Clusters { list, from }
+        Clusters { list, from, before: values_before(nodes, root) }
     }
 
     /// What to build for each node that enters something.
@@ -147,7 +153,7 @@ impl Clusters {
             let longest = usize::from(chains[1].len() > chains[0].len());
             let chosen = [longest, 1 - longest].into_iter().find_map(|which| {
                 let common = cluster.exits.get(which)?;
-                Some((self.regroup(&chains[which], *common)?, which))
+                Some((self.regroup(head, &chains[which], *common)?, which))
             });
             match chosen {
                 Some((parts, which)) => {
@@ -184,8 +190,9 @@ impl Clusters {
         chain
     }
 
-    /// The parts of a chain with those of one value together; `None` if nothing comes together.
-    fn regroup(&self, chain: &[(usize, Target)], common: Target) -> Option<Vec<Part>> {
+    /// The parts of a chain with those of one value together, and those of the value at hand first; `None` if that
+    /// changes nothing.
+    fn regroup(&self, head: usize, chain: &[(usize, Target)], common: Target) -> Option<Vec<Part>> {
         let mut parts: Vec<Part> = Vec::with_capacity(chain.len());
         for &(at, _) in chain {
             let part = match &self.list[at].as_ref()?.kind {
@@ -210,7 +217,12 @@ impl Clusters {
                 parts.push(part);
             }
         }
-        (parts.len() < chain.len()).then_some(parts)
+        let at_hand = |part: &Part| part.value().is_some() && part.value() == self.before[head];
+        let moves = parts.iter().skip(1).any(at_hand) && !at_hand(&parts[0]);
+        if moves {
+            parts.sort_by_key(|part| !at_hand(part));
+        }
+        (moves || parts.len() < chain.len()).then_some(parts)
     }
 }
 
@@ -295,7 +307,46 @@ fn rebuild(builder: &mut Builder, cluster: &Cluster, moved: impl Fn(Target) -> T
     }
 }
 
+/// Per node, the value that all tests that lead to it are about.
+fn values_before(nodes: &[Node], root: Target) -> Vec<Option<ValueId>> {
+    // Nothing seen yet, one value, or several.
+    let mut before: Vec<Option<Option<ValueId>>> = vec![None; nodes.len()];
+    if let Target::Node(root) = root {
+        before[root.index()] = Some(None);
+    }
+    for node in nodes {
+        let value = tested(&node.test);
+        for next in [node.yes, node.no].into_iter().filter_map(Target::node) {
+            let slot = &mut before[next.index()];
+            *slot = match *slot {
+                None => Some(value),
+                Some(known) if known == value => Some(known),
+                Some(_) => Some(None),
+            };
+        }
+    }
+    before.into_iter().map(Option::flatten).collect()
+}
+
+/// The value that is at hand after a test.
+fn tested(test: &Test) -> Option<ValueId> {
+    match test {
+        Test::Compare { left, .. } => Some(*left),
+        Test::Bits { value, .. } => Some(*value),
+        Test::Chain(_) => None,
+    }
+}
+
 impl Part {
+    /// The value that it is about, if its tests need nothing else.
+    fn value(&self) -> Option<ValueId> {
+        match self {
+            Part::Numbers(value, ..) | Part::Bits(value, _) => Some(*value),
+            Part::Single(Test::Bits { value, mask: Operand::Const(_) }, _) => Some(*value),
+            Part::Single(..) => None,
+        }
+    }
+
     fn build(self, builder: &mut Builder, common: Target, other: Target) -> Target {
         match self {
             Part::Single(test, true) => builder.node(test, common, other),
@@ -328,32 +379,38 @@ const LINEAR: usize = 16;
 fn decide(builder: &mut Builder, value: ValueId, map: Map) -> Target {
     let mut single: Vec<(u32, Target)> = Vec::new();
     let mut map = map;
-    // A single number between two ranges with the same target: one comparison instead of two.
-    loop {
-        let before = map.len();
-        let mut rest: Map = Vec::with_capacity(map.len());
-        for at in 0..map.len() {
-            let low = if at == 0 { 0 } else { map[at - 1].0.saturating_add(1) };
-            let (high, target) = map[at];
-            let left = rest.last().map(|entry| entry.1);
-            let right = map.get(at + 1).map(|entry| entry.1);
-            if low == high && left.is_some() && left == right {
-                single.push((high, target));
-                continue;
-            }
-            match rest.last_mut() {
-                Some(last) if last.1 == target => last.0 = high,
-                _ => rest.push((high, target)),
-            }
-        }
-        map = rest;
-        if map.len() == before {
-            break;
-        }
+    // Single numbers between two ranges with the same target: one comparison each, instead of one more than that.
+    while let Some((first, after)) = run_of_singles(&map) {
+        single.extend_from_slice(&map[first..after]);
+        map.drain(first..after);
+        map = joined(map.into_iter());
     }
     // Verdicts last: equal ends of lists, perhaps of other values, become one.
     single.sort_unstable_by_key(|entry| (entry.1.node().is_none(), entry.0));
     split(builder, value, &single, &map)
+}
+
+/// The shortest run of single numbers with the same target on both sides; the first of several.
+fn run_of_singles(map: &Map) -> Option<(usize, usize)> {
+    let is_single = |at: usize| map[at].0 == map[at - 1].0.saturating_add(1);
+    let mut best: Option<(usize, usize)> = None;
+    let mut first = 1;
+    while first < map.len() {
+        // The run from here to the next entry with the target that stands before it.
+        let mut after = first;
+        while after < map.len() && is_single(after) && map[after].1 != map[first - 1].1 {
+            after += 1;
+        }
+        let found = after > first && after < map.len() && map[after].1 == map[first - 1].1;
+        if found && best.is_none_or(|(from, to)| after - first < to - from) {
+            best = Some((first, after));
+            if after - first == 1 {
+                break;
+            }
+        }
+        first += 1;
+    }
+    best
 }
 
 /// `single` numbers first, then ranges.

@@ -23,7 +23,14 @@ const ROUNDS: usize = 20;
 
 /// Optimises, and refuses what no packet can match.
 pub(crate) fn checked(lowered: Lowered, text: &str) -> Result<Graph, Error> {
-    let Lowered { graph, never_rejected } = lowered;
+    let Lowered { graph, never_rejected, mut doubtful } = lowered;
+    if !doubtful.is_empty() {
+        let reached = if never_rejected { graph.clone() } else { as_libpcap(graph.clone()) };
+        let first = doubtful.iter().position(|(value, _)| reached.computes(*value));
+        if let Some(first) = first {
+            return Err(doubtful.swap_remove(first).1);
+        }
+    }
     if graph.root() == Target::Reject && !never_rejected {
         return Err(rejects_all(text));
     }
@@ -57,7 +64,12 @@ pub fn optimise(graph: Graph) -> Graph {
 }
 
 /// We find out more often than libpcap that nothing can match; what it accepts has to be accepted.
-fn is_rejected_by_libpcap(mut graph: Graph) -> bool {
+fn is_rejected_by_libpcap(graph: Graph) -> bool {
+    as_libpcap(graph).root() == Target::Reject
+}
+
+/// Only what libpcap's optimiser finds out.
+fn as_libpcap(mut graph: Graph) -> Graph {
     for _ in 0..ROUNDS {
         let changed;
         (graph, changed) = thread::thread_with::<thread::Outcomes>(graph);
@@ -65,5 +77,5 @@ fn is_rejected_by_libpcap(mut graph: Graph) -> bool {
             break;
         }
     }
-    graph.root() == Target::Reject
+    graph
 }

@@ -41,7 +41,7 @@ pub fn thread_with<K: Knowledge>(graph: Graph) -> (Graph, bool) {
         let node = &nodes[at];
         let [no, yes] = [false, true].map(|outcome| {
             let mut after = here.clone();
-            if !after.assume(&values, &node.test, outcome) {
+            if !node.test.is_fixed(&values) && !after.assume(&values, &node.test, outcome) {
                 return None;
             }
             let target = walk.follow(if outcome { node.yes } else { node.no }, &after, LOOKAHEAD);
@@ -100,7 +100,7 @@ impl Walk<'_> {
 
     /// Where a test leads if both outcomes lead there.
     fn same_anyway<K: Knowledge>(&self, node: &Node, known: &K, depth: usize) -> Option<Target> {
-        if depth == 0 {
+        if depth == 0 || node.test.is_fixed(self.values) {
             return None;
         }
         let [yes, no] = [true, false].map(|outcome| {
@@ -179,6 +179,9 @@ impl Facts {
 
 impl Knowledge for Facts {
     fn decide(&self, values: &Values, test: &Test) -> Option<bool> {
+        if test.is_fixed(values) {
+            return None;
+        }
         match *test {
             Test::Compare { op, left, right: Operand::Const(number) } => {
                 let domain = self.domain(values, left);

@@ -9,16 +9,71 @@ use crate::hash::Map;
 
 /// Makes the blocks of a graph and says where to start.
 pub fn select(graph: &Graph) -> (Vec<Block>, Exit) {
+    let wanted = candidates(graph);
+    if wanted.is_empty() {
+        return merge(graph, bodies(graph, &wanted, &mut Vec::new()));
+    }
+    // Keep all of them to see which are used again after X was needed for something else; then keep only those.
+    let mut used = Vec::new();
+    bodies(graph, &wanted, &mut used);
+    let used: Vec<ValueId> = wanted.into_iter().filter(|value| used.contains(value)).collect();
+    merge(graph, bodies(graph, &used, &mut Vec::new()))
+}
+
+/// Computed offsets that several tests use and that are worth a scratch cell, as many as there are cells.
+fn candidates(graph: &Graph) -> Vec<ValueId> {
+    let values = graph.values();
+    let mut uses = vec![0; values.list().len()];
+    let mut most_cells = 0;
+    for node in graph.nodes() {
+        let (left, right) = match node.test {
+            Test::Compare { left, right, .. } | Test::Bits { value: left, mask: right } => (left, right),
+            Test::Chain(_) => continue,
+        };
+        let right = match right {
+            Operand::Value(right) => Some(right),
+            Operand::Const(_) => None,
+        };
+        for value in [Some(left), right].into_iter().flatten() {
+            most_cells = most_cells.max(values.cells(value) + 1);
+            count_uses(values, value, &mut uses);
+        }
+    }
+    // One cell is for `protochain`.
+    let room = (MEMWORDS as usize - 1).saturating_sub(most_cells);
+    let wanted = uses.iter().enumerate().filter(|(_, uses)| **uses > 1).map(|(at, _)| ValueId(at as u32));
+    wanted.take(room).collect()
+}
+
+/// Counts the loads that use a computed offset.
+fn count_uses(values: &Values, value: ValueId, uses: &mut [u32]) {
+    match values.get(value) {
+        Value::Load { base: Base::Index(index), .. } => {
+            uses[index.index()] += 1;
+            count_uses(values, index, uses);
+        }
+        Value::Negate(operand) => count_uses(values, operand, uses),
+        Value::Binary { left, right, .. } => {
+            count_uses(values, left, uses);
+            count_uses(values, right, uses);
+        }
+        _ => {}
+    }
+}
+
+/// The statements and test of each node. `kept` values go to cells when they are computed; those that are taken from
+/// there are noted in `used`.
+fn bodies(graph: &Graph, kept: &[ValueId], used: &mut Vec<ValueId>) -> Vec<(Vec<Insn>, Option<Jump>)> {
     let values = graph.values();
     let count = graph.nodes().len();
     let mut entry: Vec<Option<Registers>> = vec![None; count];
     if let Target::Node(root) = graph.root() {
-        entry[root.index()] = Some(Registers::default());
+        entry[root.index()] = Some(Registers { cells: vec![false; kept.len()], ..Registers::default() });
     }
     let mut bodies = Vec::with_capacity(count);
     for (at, node) in graph.nodes().iter().enumerate() {
         let registers = entry[at].take().unwrap_or_default();
-        let mut code = Code { values, registers, body: Vec::new(), temporaries: 0 };
+        let mut code = Code { values, registers, body: Vec::new(), temporaries: 0, kept, used };
         let test = code.test(&node.test);
         for target in [node.yes, node.no] {
             if let Target::Node(next) = target {
@@ -31,7 +86,7 @@ pub fn select(graph: &Graph) -> (Vec<Block>, Exit) {
         }
         bodies.push((code.body, test));
     }
-    merge(graph, bodies)
+    bodies
 }
 
 /// Joins blocks that read the same; a block whose value is in A already does not care which value that is.
@@ -50,7 +105,7 @@ fn merge(graph: &Graph, bodies: Vec<(Vec<Insn>, Option<Jump>)>) -> (Vec<Block>, 
         exits[at] = match test {
             // A load that cannot succeed.
             None => Exit::Reject,
-            Some(_) if yes == no => yes,
+            Some(_) if yes == no && !test_is_fixed(graph, at) => yes,
             Some(test) => {
                 let block = Block { body, test, yes, no };
                 let next = blocks.len();
@@ -66,6 +121,10 @@ fn merge(graph: &Graph, bodies: Vec<(Vec<Insn>, Option<Jump>)>) -> (Vec<Block>, 
     (blocks, entry)
 }
 
+fn test_is_fixed(graph: &Graph, at: usize) -> bool {
+    graph.nodes()[at].test.is_fixed(graph.values())
+}
+
 /// What a register or cell holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Held {
@@ -79,6 +138,8 @@ enum Held {
 struct Registers {
     a: Option<Held>,
     x: Option<Held>,
+    /// Which of the kept values are in their cells.
+    cells: Vec<bool>,
 }
 
 impl Registers {
@@ -89,6 +150,9 @@ impl Registers {
         if self.x != other.x {
             self.x = None;
         }
+        for (mine, theirs) in self.cells.iter_mut().zip(&other.cells) {
+            *mine &= theirs;
+        }
     }
 }
 
@@ -96,8 +160,12 @@ struct Code<'a> {
     values: &'a Values,
     registers: Registers,
     body: Vec<Insn>,
-    /// Cells in use.
+    /// Cells in use for intermediate results, from the first one on.
     temporaries: u32,
+    /// Values that get a cell of their own, from the last but one downwards.
+    kept: &'a [ValueId],
+    /// Those of them that were needed again.
+    used: &'a mut Vec<ValueId>,
 }
 
 /// Offsets from here on are not in any packet, and Linux has other meanings for some of them.
@@ -117,7 +185,7 @@ impl Code<'_> {
             }
             Test::Bits { value, mask } => (JSET, value, mask),
             Test::Chain(chain) => {
-                self.registers = Registers::default();
+                (self.registers.a, self.registers.x) = (None, None);
                 return Some(Jump::Chain(chain, MEMWORDS - 1));
             }
         };
@@ -137,6 +205,12 @@ impl Code<'_> {
         self.body.push(Insn::new(code, k));
     }
 
+    /// The cell of a kept value, and whether the value is in it.
+    fn cell(&self, value: ValueId) -> Option<(u32, bool)> {
+        let at = self.kept.iter().position(|kept| *kept == value)?;
+        Some((MEMWORDS - 2 - at as u32, self.registers.cells[at]))
+    }
+
     fn held(&self, value: ValueId) -> Held {
         match self.values.get(value) {
             Value::HeaderLength(at) => Held::Header(at),
@@ -152,6 +226,13 @@ impl Code<'_> {
         }
         if self.registers.x == Some(held) {
             self.emit(MISC | TXA, 0);
+            self.registers.a = Some(held);
+            return Some(());
+        }
+        let cell = self.cell(value);
+        if let Some((cell, true)) = cell {
+            self.used.push(value);
+            self.emit(LD | MEM, cell);
             self.registers.a = Some(held);
             return Some(());
         }
@@ -189,6 +270,7 @@ impl Code<'_> {
                 self.emit(ALU | NEG, 0);
             }
             Value::Binary { op, left, right } => match self.values.as_const(right) {
+                Some(0) if matches!(op, BinaryOp::Divide | BinaryOp::Modulus) => return None,
                 Some(number) => {
                     self.load_a(left)?;
                     self.constant_operation(op, number);
@@ -196,7 +278,9 @@ impl Code<'_> {
                 None => {
                     let swaps =
                         matches!(op, BinaryOp::Add | BinaryOp::Multiply | BinaryOp::And | BinaryOp::Or | BinaryOp::Xor);
-                    if swaps && !self.is_easy(right) && (self.is_easy(left) || !self.uses_x(right)) {
+                    let fits = |a, x| self.leaves_x(a, Some(self.held(x)));
+                    if swaps && !self.is_easy(right) && !fits(left, right) && (self.is_easy(left) || fits(right, left))
+                    {
                         self.load_both(right, left)?;
                     } else {
                         self.load_both(left, right)?;
@@ -206,6 +290,10 @@ impl Code<'_> {
             },
         }
         self.registers.a = Some(held);
+        if let Some((cell, _)) = cell {
+            self.emit(ST, cell);
+            self.registers.cells[(MEMWORDS - 2 - cell) as usize] = true;
+        }
         Some(())
     }
 
@@ -246,6 +334,7 @@ impl Code<'_> {
     /// Whether the value gets into X without passing A.
     fn is_easy(&self, value: ValueId) -> bool {
         matches!(self.values.get(value), Value::Const(_) | Value::HeaderLength(_))
+            || matches!(self.cell(value), Some((_, true)))
     }
 
     fn load_easy_x(&mut self, value: ValueId) -> Option<()> {
@@ -256,20 +345,33 @@ impl Code<'_> {
         match self.values.get(value) {
             Value::Const(number) => self.emit(LDX | IMM, number),
             Value::HeaderLength(at) => return self.load_header_x(at),
-            _ => return self.load_x(value),
+            _ => {
+                let (cell, _) = self.cell(value)?;
+                self.used.push(value);
+                self.emit(LDX | MEM, cell);
+            }
         }
         self.registers.x = Some(held);
         Some(())
     }
 
-    /// Whether computing the value needs X.
-    fn uses_x(&self, value: ValueId) -> bool {
+    /// Whether the value can be computed while X holds `x`, without X changing.
+    fn leaves_x(&self, value: ValueId, x: Option<Held>) -> bool {
+        let held = self.held(value);
+        if x == Some(held) || matches!(self.cell(value), Some((_, true))) {
+            return true;
+        }
         match self.values.get(value) {
-            Value::HeaderLength(_) => true,
-            Value::Load { base, .. } => base != Base::Packet,
-            Value::Negate(operand) => self.uses_x(operand),
-            Value::Binary { left, right, .. } => self.values.as_const(right).is_none() || self.uses_x(left),
-            _ => false,
+            Value::HeaderLength(_) => false,
+            Value::Load { base: Base::Packet, .. } => true,
+            Value::Load { base: Base::Header(at), .. } => x == Some(Held::Header(at)),
+            Value::Load { base: Base::Index(index), .. } => x == Some(self.held(index)),
+            Value::Negate(operand) => self.leaves_x(operand, x),
+            Value::Binary { left, right, .. } => {
+                let free = self.values.as_const(right).is_some() || x == Some(self.held(right));
+                free && self.leaves_x(left, x)
+            }
+            _ => true,
         }
     }
 
@@ -281,11 +383,12 @@ impl Code<'_> {
             self.registers.x = self.registers.a;
             return Some(());
         }
-        if self.is_easy(right) {
+        let kept = self.registers.x == Some(self.held(right)) && self.leaves_x(left, self.registers.x);
+        if self.is_easy(right) && !kept {
             self.load_a(left)?;
             return self.load_easy_x(right);
         }
-        if !self.uses_x(left) {
+        if self.leaves_x(left, Some(self.held(right))) {
             self.load_x(right)?;
             return self.load_a(left);
         }
