@@ -30,7 +30,8 @@ impl Builder {
 
     /// A node, or where it would lead to if the test does not matter.
     pub fn node(&mut self, test: Test, yes: Target, no: Target) -> Target {
-        if yes == no && !test.is_fixed(&self.values) {
+        // What may reject the packet by itself does not matter where the packet is rejected anyway.
+        if yes == no && (no == Target::Reject || !test.is_fixed(&self.values)) {
             return yes;
         }
         match self.simplify(test) {

@@ -105,7 +105,7 @@ fn merge(graph: &Graph, bodies: Vec<(Vec<Insn>, Option<Jump>)>) -> (Vec<Block>, 
         exits[at] = match test {
             // A load that cannot succeed.
             None => Exit::Reject,
-            Some(_) if yes == no && !test_is_fixed(graph, at) => yes,
+            Some(_) if yes == no && (no == Exit::Reject || !test_is_fixed(graph, at)) => yes,
             Some(test) => {
                 let block = Block { body, test, yes, no };
                 let next = blocks.len();
