@@ -24,7 +24,7 @@ pub mod slice;
 pub mod types;
 
 pub use abi::{Arch, FentryLimit};
-pub use lookup::{FindError, PointerSet, Tracepoint};
+pub use lookup::{FindError, PointerSet, Tracepoint, closest};
 pub use path::{Bits, Hop, Leaf, Path, PathError, PathErrorKind, TypeName, Value};
 pub use raw::{Btf, BtfError, Kind, TypeId};
 pub use types::{Array, Composite, DataSec, DeclTag, Enum, Enumerator, Float, Func, FuncProto, Int, Linkage, Member};

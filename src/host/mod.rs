@@ -3,7 +3,7 @@
 //! All readers take the directories that they look under, so that recorded hosts (`tests/hosts/`) stand in for real
 //! ones: [`Roots`].
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub mod features;
 pub mod functions;
@@ -45,6 +45,11 @@ impl Roots {
     pub fn under(directory: impl Into<PathBuf>) -> Roots {
         let directory = directory.into();
         Roots { proc: directory.join("proc"), sys: directory.join("sys"), run: directory.join("run") }
+    }
+
+    /// True for the host that we run on, which can be asked more than its files tell.
+    pub fn is_here(&self) -> bool {
+        self.proc == Path::new("/proc") && self.sys == Path::new("/sys")
     }
 
     /// The kernel's release, such as `6.12.8-amd64`; empty if it cannot be read.

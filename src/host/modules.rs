@@ -5,13 +5,22 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::btf::{Btf, BtfError};
+use crate::btf::{Btf, BtfError, closest};
 
 /// Why there is no type information of a module, or of the kernel.
 #[derive(Debug)]
 pub enum LoadError {
-    /// The kernel was built without BTF, or the module is not loaded: there is no such file.
+    /// The kernel was built without BTF: there is no such file.
     Missing(PathBuf),
+    /// No types of a module that is loaded: the kernel is older than 5.11, or the module was built without.
+    NoTypes(String),
+    /// No such module.
+    NotLoaded {
+        /// The name that was asked for.
+        name: String,
+        /// A module that there is.
+        near: Option<String>,
+    },
     /// The file cannot be read.
     Unreadable(PathBuf, io::Error),
     /// The file is not what it should be.
@@ -22,6 +31,13 @@ impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LoadError::Missing(path) => write!(f, "there is no {}", path.display()),
+            LoadError::NoTypes(name) => {
+                write!(f, "module `{name}` comes without types (kernels before 5.11 have none)")
+            }
+            LoadError::NotLoaded { name, near: None } => write!(f, "no module `{name}` is loaded"),
+            LoadError::NotLoaded { name, near: Some(near) } => {
+                write!(f, "no module `{name}` is loaded; did you mean `{near}`?")
+            }
             LoadError::Unreadable(path, e) => write!(f, "cannot read {}: {e}", path.display()),
             LoadError::Btf(path, e) => write!(f, "{}: {e}", path.display()),
         }
@@ -63,11 +79,20 @@ pub fn list(sys: &Path) -> Vec<String> {
 
 /// The types of a module, on top of the kernel's.
 pub fn load(sys: &Path, name: &str, kernel: Arc<Btf>) -> Result<Btf, LoadError> {
+    let not_loaded = || {
+        let modules = list(sys);
+        let near = closest(name, modules.iter().map(String::as_str)).map(str::to_owned);
+        LoadError::NotLoaded { name: name.to_owned(), near }
+    };
     // A name is one component: `..` and `a/b` are not modules.
-    let path = directory(sys).join(name);
     if name.is_empty() || name.contains('/') || name.starts_with('.') {
-        return Err(LoadError::Missing(path));
+        return Err(not_loaded());
     }
+    let bytes = read(&directory(sys).join(name)).map_err(|e| match e {
+        LoadError::Missing(_) if sys.join("module").join(name).is_dir() => LoadError::NoTypes(name.to_owned()),
+        LoadError::Missing(_) => not_loaded(),
+        e => e,
+    })?;
     let label = format!("/sys/kernel/btf/{name}");
-    Btf::parse_split(read(&path)?, &label, kernel).map_err(|e| LoadError::Btf(path, e))
+    Btf::parse_split(bytes, &label, kernel).map_err(|e| LoadError::Btf(directory(sys).join(name), e))
 }

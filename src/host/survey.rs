@@ -3,6 +3,7 @@
 use super::features::Features;
 use super::functions::{self, List};
 use super::kallsyms::Source;
+use super::resolve::Reading;
 use super::{Finder, ListError, LoadError, NameSet, Roots, SymbolsError, Targets, modules, netns};
 use crate::btf::{Arch, Btf};
 use crate::cli::{Args, NetnsSpec};
@@ -132,7 +133,7 @@ impl Host {
             let finder = finder.for_module(&module);
             functions.find(&module, &finder, Some(name.as_str().into()), |name| wanted.has(name));
         }
-        let (no_list, no_symbols) = locate(&mut functions, roots);
+        let (no_list, no_symbols) = locate(&mut functions, roots, &btf);
         let features = Features::try_all(&btf);
         Ok(Host { release, btf, features, functions, no_list, no_symbols, wanted, netns, ifindex })
     }
@@ -140,11 +141,16 @@ impl Host {
 
 /// Finds out which functions can be traced and where they are.
 ///
-/// `available_filter_functions_addrs` says both. Without it the list of names and kallsyms are read side by side: the
-/// kernel makes both texts up while they are read, which takes it most of a second on a slow machine.
-fn locate(functions: &mut Targets, roots: &Roots) -> (Option<ListError>, Option<SymbolsError>) {
+/// The kernel tells it fastest when a program asks ([`Targets::resolve`]). Else `available_filter_functions_addrs` says
+/// both. Without it the list of names and kallsyms are read side by side: the kernel makes both texts up while they are
+/// read, which takes it most of a second on a slow machine.
+fn locate(functions: &mut Targets, roots: &Roots, btf: &Btf) -> (Option<ListError>, Option<SymbolsError>) {
     let names = functions.names();
     if names.is_empty() {
+        return (None, None);
+    }
+    let readings = [Some(Reading::Helper), Reading::cast(btf)];
+    if roots.is_here() && readings.into_iter().flatten().any(|reading| functions.resolve(reading, Arch::HOST).is_ok()) {
         return (None, None);
     }
     match functions::open(&roots.sys, List::Addresses) {
