@@ -64,6 +64,14 @@ impl WallClock {
     }
 }
 
+/// `YYYY-MM-DDTHH-MM-SS.mmm` of `unix_millis` after 1970 in local time, for names of files.
+pub(super) fn for_file_name(unix_millis: i64) -> String {
+    let second = unix_millis.div_euclid(1000);
+    let mut text = date_and_time(second + clock::local_offset(second), b"-");
+    text[20..].copy_from_slice(&three_digits(unix_millis.rem_euclid(1000) as u16));
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 /// `YYYY-MM-DDTHH:MM:SS.000` of `second` after 1970, in no time zone; `colon` is put between hours, minutes, seconds.
 fn date_and_time(second: i64, colon: &[u8; 1]) -> [u8; WIDTH] {
     let (days, rest) = (second.div_euclid(86400), second.rem_euclid(86400) as u64);

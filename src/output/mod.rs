@@ -4,12 +4,15 @@ mod clock;
 mod extra;
 mod json;
 mod number;
+mod rotate;
 mod sink;
 mod text;
 mod tuple;
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::ops::ControlFlow;
+use std::os::fd::AsFd;
 use std::time::Instant;
 
 use crate::cli::{Args, Timestamp};
@@ -21,6 +24,7 @@ pub use extra::{Extra, MapEntry};
 use clock::WallClock;
 use json::Json;
 use number::{decimal, hex};
+use rotate::{RotatingFile, Rotation};
 use sink::{Sink, State};
 use text::Text;
 
@@ -74,6 +78,22 @@ impl Settings {
         let is_terminal = args.output_file.is_none() && io::stdout().is_terminal();
         Settings { columns, json: args.output_json, limit: args.output_limit_lines, is_terminal }
     }
+}
+
+/// Opens what the lines are written to: standard output, or the file that was asked for, which rotates.
+pub fn open(args: &Args) -> io::Result<Box<dyn Write>> {
+    let Some(path) = &args.output_file else {
+        // Not `io::stdout()`: it has a buffer of its own and looks for line ends.
+        return Ok(Box::new(File::from(io::stdout().as_fd().try_clone_to_owned()?)));
+    };
+    let max_size = if args.output_file_max_size == 0 { 100 } else { args.output_file_max_size };
+    let rotation = Rotation {
+        max_bytes: max_size.saturating_mul(1 << 20),
+        max_backups: args.output_file_max_backups,
+        max_days: args.output_file_max_age,
+        compress: args.output_file_compress,
+    };
+    Ok(Box::new(RotatingFile::open(path, rotation)?))
 }
 
 /// Why no more events are wanted.
