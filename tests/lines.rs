@@ -6,6 +6,8 @@
 
 #[path = "lines/golden.rs"]
 mod golden;
+#[path = "lines/random.rs"]
+mod random;
 #[path = "lines/samples.rs"]
 mod samples;
 

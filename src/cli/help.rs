@@ -7,6 +7,12 @@ use clap::{Arg, ArgAction, Command};
 /// Where the comments of the flags start.
 const COLUMN: usize = 36;
 
+/// What else can be asked for, below the flags.
+pub(super) const COMMANDS: &str = "
+Commands
+  filter [options] [pcap-filter]       compile, print and try packet expressions; needs no kernel: see filter --help
+";
+
 /// Usage, then the flags in groups, one line each; hidden ones are left out.
 pub(super) fn text(command: &Command, program: &str) -> String {
     let mut text = format!(

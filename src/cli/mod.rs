@@ -46,7 +46,7 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, Misuse
     }
     let (mut args, matches) = read::<Args>(&argv, &program)?;
     if args.help {
-        return Ok(Command::Help(help::text(&command::<Args>(), &program)));
+        return Ok(Command::Help(help::text(&command::<Args>(), &program) + help::COMMANDS));
     }
     if args.version {
         return Ok(Command::Version(help::version(&program)));

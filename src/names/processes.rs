@@ -30,6 +30,8 @@ const MAX_LOOKUPS: u8 = 8;
 pub struct Processes {
     proc: PathBuf,
     entries: Vec<[Entry; WAYS]>,
+    /// The idle tasks: all have number 0, and names that differ by the number of the CPU, which has its own column.
+    idle: Short<MAX_TEXT>,
     now_ms: u64,
 }
 
@@ -48,7 +50,7 @@ impl Processes {
     /// An empty cache of the processes in `proc`, which is `/proc` but in tests.
     pub fn new(proc: impl Into<PathBuf>) -> Processes {
         let free = Entry { pid: 0, lookups: 0, is_used: false, text: Short::new(b""), comm: [0; 16], checked_ms: 0 };
-        Processes { proc: proc.into(), entries: vec![[free; WAYS]; SETS], now_ms: 0 }
+        Processes { proc: proc.into(), entries: vec![[free; WAYS]; SETS], idle: Short::new(b"swapper:0"), now_ms: 0 }
     }
 
     /// Tells what time it is, in milliseconds from any start.
@@ -59,6 +61,9 @@ impl Processes {
     /// The name of process `pid`, whose task `comm` (NUL-padded, empty if not recorded) was running.
     #[inline]
     pub fn text(&mut self, pid: u32, comm: &[u8; 16]) -> &Short<MAX_TEXT> {
+        if pid == 0 && comm[0] != 0 {
+            return &self.idle;
+        }
         let set = (pid.wrapping_mul(0x9e37_79b1) >> 16) as usize % SETS;
         let found = self.entries[set].iter().position(|entry| entry.pid == pid && entry.is_used);
         let way = match found {
@@ -193,7 +198,9 @@ mod tests {
         let mut processes = Processes::new(&fake.0);
         check(&mut processes, 4194304, "", "<empty>:4194304");
         check(&mut processes, 8, "dig", "dig:8");
-        check(&mut processes, 0, "swapper/0", "swapper/0:0");
+        check(&mut processes, 0, "swapper/0", "swapper:0");
+        check(&mut processes, 0, "swapper/7", "swapper:0");
+        check(&mut processes, 0, "", "<empty>:0");
         check(&mut processes, 7, "a", "/bin/a:7");
         fake.end(7);
         check(&mut processes, 7, "a", "/bin/a:7");
@@ -247,9 +254,9 @@ mod tests {
     fn more_processes_than_the_cache_holds_are_still_right() {
         let fake = Fake::new("many");
         let mut processes = Processes::new(&fake.0);
-        for pid in 0..(SETS * WAYS * 3) as u32 {
+        for pid in 1..(SETS * WAYS * 3) as u32 {
             check(&mut processes, pid, "x", &format!("x:{pid}"));
         }
-        check(&mut processes, 0, "x", "x:0");
+        check(&mut processes, 1, "x", "x:1");
     }
 }
