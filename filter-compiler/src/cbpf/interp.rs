@@ -73,12 +73,18 @@ impl Program {
     /// Runs the program on `packet`. Safe for every program; one that [`Program::check`] accepts never ends in
     /// [`End::Invalid`].
     pub fn run(&self, packet: &Packet<'_>) -> Outcome {
+        self.trace(packet, |_| ())
+    }
+
+    /// As [`Program::run`], calling `visit` with the position of every instruction before it is executed.
+    pub fn trace(&self, packet: &Packet<'_>, mut visit: impl FnMut(usize)) -> Outcome {
         let mut cpu = Cpu { packet, a: 0, x: 0, cells: [0; MEMWORDS as usize], pc: 0 };
         let (mut executed, mut backward) = (0, 0);
         let mut run = || {
             while executed < STEP_LIMIT {
                 let at = cpu.pc;
                 let insn = *self.0.get(at).ok_or(End::Invalid)?;
+                visit(at);
                 executed += 1;
                 cpu.pc += 1;
                 if let Some(value) = cpu.step(insn)? {

@@ -102,8 +102,12 @@ impl Subject {
         self.cbpf = filter_compiler::to_cbpf(&self.graph).map_err(|error| format!("classic BPF: {error}"))?;
         self.cbpf.check(Runner::Userland).map_err(|error| format!("our own checker: {error}\n{}", self.cbpf))?;
         if kernel_takes(&self.cbpf) {
-            let filter = SocketFilter::new(&self.cbpf);
-            self.socket = Some(filter.map_err(|error| format!("SO_ATTACH_FILTER: {error}\n{}", self.cbpf))?);
+            self.socket = match SocketFilter::new(&self.cbpf) {
+                Ok(filter) => Some(filter),
+                // Longer than what net.core.optmem_max leaves for a socket.
+                Err(error) if error.kind() == std::io::ErrorKind::OutOfMemory => None,
+                Err(error) => return Err(format!("SO_ATTACH_FILTER: {error}\n{}", self.cbpf)),
+            };
         }
         for access in machine::ALL {
             self.interpreted.push((access, Interpreted::new(&self.graph, access)?));
