@@ -12,6 +12,7 @@ use crate::sys::stop::Stop;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Why a run failed: one sentence each, exit code 1.
 #[derive(Debug)]
@@ -82,18 +83,36 @@ from! {
     io::Error => Io
 }
 
+/// Says with `--debug` how long each stage took.
+struct Stages {
+    debug: bool,
+    since: Instant,
+}
+
+impl Stages {
+    fn done(&mut self, stage: &str) {
+        if self.debug {
+            eprintln!("debug: {stage}: {:.1} ms", self.since.elapsed().as_secs_f64() * 1e3);
+            self.since = Instant::now();
+        }
+    }
+}
+
 /// Traces until `stop`.
 pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<(), Error> {
+    let mut stages = Stages { debug: args.debug, since: Instant::now() };
     crate::sys::process::raise_nofile()?;
     crate::sys::process::raise_memlock();
     let host = Host::read(args, &Roots::default())?;
+    stages.done("host");
     let rungs = make::ladder(args, &host);
     if let Some(dump) = args.dump {
         return print(dump, args, &host, &rungs);
     }
-    let (plan, loaded, mut hooks) = climb(args, &host, &rungs)?;
+    let (plan, loaded, mut hooks) = climb(args, &host, &rungs, &mut stages)?;
     let mut events = events::follow(&loaded, &plan, stop)?;
     hooks.wait(stop, &mut |_| {});
+    stages.done("attach");
     eprintln!("attached {} refused {}", hooks.attached(), hooks.refused().len());
     eprintln!("Listening for events..");
     let mut count = 0u64;
@@ -129,7 +148,9 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<(), Error> {
                 if stop.is_requested()
                     && let Some(hooks) = hooks.take()
                 {
+                    stages.since = Instant::now();
                     hooks.detach();
+                    stages.done("detach");
                     events.end();
                 }
             }
@@ -142,10 +163,10 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<(), Error> {
 }
 
 /// Tries the ways in until one works.
-fn climb(args: &Args, host: &Host, rungs: &[Backend]) -> Result<(Arc<Plan>, Loaded, Hooks), Error> {
+fn climb(args: &Args, host: &Host, rungs: &[Backend], stages: &mut Stages) -> Result<(Arc<Plan>, Loaded, Hooks), Error> {
     let mut failed = Vec::new();
     for &backend in rungs {
-        match step(args, host, backend) {
+        match step(args, host, backend, stages) {
             Ok(live) => {
                 for (backend, why) in &failed {
                     eprintln!("{backend}: {why}");
@@ -160,10 +181,13 @@ fn climb(args: &Args, host: &Host, rungs: &[Backend]) -> Result<(Arc<Plan>, Load
     Err(Error::NoBackend(failed))
 }
 
-fn step(args: &Args, host: &Host, backend: Backend) -> Result<(Arc<Plan>, Loaded, Hooks), Error> {
+fn step(args: &Args, host: &Host, backend: Backend, stages: &mut Stages) -> Result<(Arc<Plan>, Loaded, Hooks), Error> {
     let plan = Arc::new(Plan::new(args, host, backend)?);
+    stages.done("plan");
     let programs = program::build(&plan)?;
+    stages.done("programs");
     let loaded = load::load(&programs)?;
+    stages.done("load");
     let hooks = attach::attach(&loaded, &plan)?;
     Ok((plan, loaded, hooks))
 }

@@ -7,6 +7,7 @@ mod tracepoint;
 
 use crate::load::Loaded;
 use crate::plan::{Backend, Plan};
+use crate::sys::process;
 use crate::sys::stop::Stop;
 use std::fmt;
 use std::io;
@@ -132,27 +133,16 @@ impl Hooks {
         &self.refused
     }
 
-    /// Removes everything from the kernel.
+    /// Removes everything from the kernel, in processes that outlive this one: the kernel takes its time.
     pub fn detach(mut self) {
         self.silence();
-        close_all(std::mem::take(&mut self.links));
+        let links = std::mem::take(&mut self.links);
+        let children = if links.len() > FEW { CHILDREN } else { 1 };
+        process::close_in_background(links, children);
     }
 }
 
-/// Closing a link waits for the kernel to forget it; several threads wait side by side.
-fn close_all(links: Vec<OwnedFd>) {
-    const THREADS: usize = 8;
-    if links.len() < 2 {
-        return;
-    }
-    let mut shares: Vec<Vec<OwnedFd>> = (0..THREADS.min(links.len())).map(|_| Vec::new()).collect();
-    let count = shares.len();
-    for (n, link) in links.into_iter().enumerate() {
-        shares[n % count].push(link);
-    }
-    std::thread::scope(|scope| {
-        for share in shares {
-            scope.spawn(move || drop(share));
-        }
-    });
-}
+/// Up to this many links are closed one after another; kprobes are many more, and their closing gains from company.
+const FEW: usize = 64;
+/// Processes that close kprobes side by side.
+const CHILDREN: usize = 8;

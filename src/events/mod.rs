@@ -8,7 +8,7 @@ use crate::program::{COUNTERS, EVENTS, SHARED};
 use crate::sys::bpf;
 use crate::sys::mmap::RingReader;
 use crate::sys::stop::Stop;
-use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -99,10 +99,7 @@ impl Events {
 
     /// Records that are here already.
     pub fn ready(&mut self) -> Option<Batch> {
-        match self.batches.try_recv() {
-            Ok(batch) => Some(batch),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.batches.try_recv().ok()
     }
 
     /// Records that found no room in the buffer, on all CPUs.

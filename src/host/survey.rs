@@ -160,7 +160,7 @@ fn locate(functions: &mut Targets, roots: &Roots, btf: &Btf) -> (Option<ListErro
                 for function in &mut functions.functions {
                     function.addresses.iter_mut().for_each(|address| *address = entry(*address));
                 }
-                return (None, None);
+                (None, None)
             }
             Err(error) => (Some(error), place(functions, &names, roots)),
         },

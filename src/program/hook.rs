@@ -35,7 +35,7 @@ pub enum Entry {
 
 /// What a target's attach cookie holds. Never 0, which the kernel returns where it finds no cookie.
 pub fn cookie(index: u32, target: &Target) -> u64 {
-    u64::from(index) + 1 | u64::from(target.reason_arg.unwrap_or(0)) << REASON_SHIFT
+    (u64::from(index) + 1) | (u64::from(target.reason_arg.unwrap_or(0)) << REASON_SHIFT)
 }
 
 impl Entry {
