@@ -1,6 +1,6 @@
 //! Blueprints past the verifier: descriptors of maps and programs.
 
-use crate::program::{Blueprint, Programs};
+use crate::program::{Blueprint, MapSpec, Programs};
 use crate::sys::bpf::{self, ProgLoad};
 use asm::MapRef;
 use std::fmt;
@@ -80,6 +80,16 @@ impl LoadError {
     }
 }
 
+impl LoadError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            LoadError::Program { refusal: Some(_), .. } => Some("--dump=verifier prints the whole log"),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -92,7 +102,7 @@ impl fmt::Display for LoadError {
                         write!(f, ", emitted by {}:{}", source.file(), source.line())?;
                     }
                 }
-                write!(f, "\nhint: --dump=verifier prints the whole log")
+                Ok(())
             }
             LoadError::Program { name, error, refusal: None } => {
                 write!(f, "the kernel refused program `{name}`: {error}")
@@ -106,47 +116,69 @@ impl std::error::Error for LoadError {}
 
 /// Creates the maps and loads the programs.
 pub fn load(blueprints: &Programs) -> Result<Loaded, LoadError> {
-    let mut maps = Vec::new();
-    for map in &blueprints.maps {
-        let fd = bpf::map_create(map.kind, map.name, map.key, map.value, map.entries)
-            .map_err(|error| LoadError::Map { name: map.name, error })?;
-        maps.push(fd);
-    }
+    let maps = create_maps(blueprints)?;
     let mut programs = Vec::new();
     for blueprint in &blueprints.programs {
         let fd = load_program(blueprint, &maps)?;
-        programs.push(Program { fd, name: blueprint.code.name().to_owned(), targets: blueprint.targets.clone() });
+        let name = blueprint.code.name().to_owned();
+        programs.push(Program { fd, name, targets: blueprint.targets.clone() });
     }
     Ok(Loaded { maps, programs })
+}
+
+fn create_maps(blueprints: &Programs) -> Result<Vec<OwnedFd>, LoadError> {
+    let create = |map: &MapSpec| {
+        bpf::map_create(map.kind, map.name, map.key, map.value, map.entries)
+            .map_err(|error| LoadError::Map { name: map.name, error })
+    };
+    blueprints.maps.iter().map(create).collect()
+}
+
+fn encode(blueprint: &Blueprint, maps: &[OwnedFd]) -> Result<Vec<u64>, LoadError> {
+    let descriptor = |map: MapRef| maps[map.0 as usize].as_raw_fd();
+    blueprint.code.encode(descriptor).map_err(|error| LoadError::Encode(error.to_string()))
+}
+
+fn load_of<'a>(blueprint: &'a Blueprint, code: &'a [u64]) -> ProgLoad<'a> {
+    ProgLoad {
+        kind: blueprint.kind,
+        attach: blueprint.attach,
+        name: blueprint.code.name(),
+        code,
+        attach_btf_id: blueprint.btf_id,
+        attach_to: None,
+    }
+}
+
+/// The verifier's log of every program, those that it takes included.
+pub fn verifier_log(blueprints: &Programs) -> Result<String, LoadError> {
+    let mut text = String::new();
+    let maps = create_maps(blueprints)?;
+    for blueprint in &blueprints.programs {
+        let code = encode(blueprint, &maps)?;
+        let mut log = vec![0; LOG_BYTES];
+        let answer = bpf::prog_load(&load_of(blueprint, &code), &mut log);
+        let log = log.split(|&byte| byte == 0).next().unwrap_or(&[]);
+        let verdict = answer.map_or_else(|error| format!("refused: {error}"), |_| "accepted".to_owned());
+        text += &format!("program  {}: {verdict}\n{}", blueprint.code.name(), String::from_utf8_lossy(log));
+    }
+    Ok(text)
 }
 
 /// How much text of the verifier is asked for. It keeps the end of a longer one since Linux 6.4; before, it cuts.
 const LOG_BYTES: usize = 4 << 20;
 
 fn load_program(blueprint: &Blueprint, maps: &[OwnedFd]) -> Result<OwnedFd, LoadError> {
-    let code = blueprint
-        .code
-        .encode(|map: MapRef| maps[map.0 as usize].as_raw_fd())
-        .map_err(|error| LoadError::Encode(error.to_string()))?;
-    let program = ProgLoad {
-        kind: blueprint.kind,
-        attach: blueprint.attach,
-        name: blueprint.code.name(),
-        code: &code,
-        attach_btf_id: blueprint.btf_id,
-        attach_to: None,
-    };
+    let code = encode(blueprint, maps)?;
+    let program = load_of(blueprint, &code);
     bpf::prog_load(&program, &mut []).or_else(|error| {
         let mut log = vec![0; LOG_BYTES];
         // The kernel may take it now (memory was short): then all is well.
-        match bpf::prog_load(&program, &mut log) {
-            Ok(fd) => Ok(fd),
-            Err(_) => Err(LoadError::Program {
-                name: blueprint.code.name().to_owned(),
-                error,
-                refusal: refusal(&log, &blueprint.code),
-            }),
-        }
+        bpf::prog_load(&program, &mut log).map_err(|_| LoadError::Program {
+            name: blueprint.code.name().to_owned(),
+            error,
+            refusal: refusal(&log, &blueprint.code),
+        })
     })
 }
 

@@ -1,37 +1,48 @@
 //! The command: exit codes, and errors as a reader sees them.
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
-use whither::cli::{self, Command};
+use whither::cli::{self, Args, Command};
+use whither::error::Error;
 use whither::sys::stop::Stop;
+
+/// Something is missing from the output, and `--strict` was asked for.
+const INCOMPLETE: u8 = 3;
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
-        Ok(Command::Trace(args)) => {
-            let stop = Arc::new(Stop::on_signals().expect("signals"));
-            match whither::run::run(&args, &stop) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => {
-                    eprintln!("error: {error}");
-                    if let Some(hint) = error.hint() {
-                        eprintln!("hint: {hint}");
-                    }
-                    ExitCode::FAILURE
-                }
-            }
-        }
+        Ok(Command::Trace(args)) => match trace(&args) {
+            Ok(code) => code,
+            Err(error) => fail(&error),
+        },
+        Ok(Command::Filter(args)) => whither::filter_command::run(&args),
         Ok(Command::Help(text)) => {
-            eprint!("{text}");
+            let _ = write!(std::io::stderr(), "{text}");
             ExitCode::SUCCESS
         }
         Ok(Command::Version(text)) => {
-            println!("{text}");
+            let _ = writeln!(std::io::stdout(), "{text}");
             ExitCode::SUCCESS
         }
-        Ok(_) => ExitCode::FAILURE,
         Err(misuse) => {
-            eprint!("{misuse}");
+            let _ = write!(std::io::stderr(), "{misuse}");
             ExitCode::from(2)
         }
     }
+}
+
+fn trace(args: &Args) -> Result<ExitCode, Error> {
+    let stop = Arc::new(Stop::on_signals()?);
+    let summary = whither::run::run(args, &stop)?;
+    Ok(if args.strict && summary.lost > 0 { ExitCode::from(INCOMPLETE) } else { ExitCode::SUCCESS })
+}
+
+fn fail(error: &Error) -> ExitCode {
+    let mut stderr = std::io::stderr();
+    let _ = writeln!(stderr, "error: {error}");
+    if let Some(hint) = error.hint() {
+        let _ = writeln!(stderr, "hint: {hint}");
+    }
+    ExitCode::from(error.exit_code())
 }

@@ -1,212 +1,222 @@
 //! One run, from the command line to the last line.
 
-use crate::attach::{self, AttachError, Hooks};
+use crate::attach::{self, Hooks};
 use crate::cli::{Args, Dump};
-use crate::events::{self, Next};
+use crate::decode::decode;
+use crate::error::Error;
+use crate::events::{self, Events, Next};
 use crate::host::Roots;
-use crate::host::survey::{Host, HostError};
-use crate::load::{self, LoadError, Loaded};
+use crate::host::survey::Host;
+use crate::load::{self, Loaded};
+use crate::names::Names;
+use crate::output::{End, Lines, Settings};
 use crate::plan::{Backend, Plan, PlanError, make};
 use crate::program;
+use crate::say::Say;
 use crate::sys::stop::Stop;
-use std::fmt;
-use std::io;
+use crate::sys::{bpf, process};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
-/// Why a run failed: one sentence each, exit code 1.
-#[derive(Debug)]
-pub enum Error {
-    /// Something could not be read.
-    Host(HostError),
-    /// There is nothing to trace.
-    Plan(PlanError),
-    /// A program could not be emitted: our mistake.
-    Program(asm::Error),
-    /// The kernel refused a map or a program.
-    Load(LoadError),
-    /// Nothing could be attached.
-    Attach(AttachError),
-    /// No way in works here.
-    NoBackend(Vec<(Backend, String)>),
-    /// Reading records or writing lines failed.
-    Io(io::Error),
-}
-
-impl Error {
-    /// What to do about it.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Error::Host(error) => error.hint().map(str::to_owned),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Error::Host(error) => error.fmt(f),
-            Error::Plan(error) => error.fmt(f),
-            Error::Program(error) => write!(f, "a program cannot be emitted: {error}"),
-            Error::Load(error) => error.fmt(f),
-            Error::Attach(error) => error.fmt(f),
-            Error::NoBackend(tried) => {
-                f.write_str("no way to trace works here")?;
-                for (backend, why) in tried {
-                    write!(f, "\n  {backend}: {why}")?;
-                }
-                Ok(())
-            }
-            Error::Io(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
-
-macro_rules! from {
-    ($($type:ty => $variant:ident)*) => {
-        $(impl From<$type> for Error {
-            fn from(error: $type) -> Error {
-                Error::$variant(error)
-            }
-        })*
-    };
-}
-from! {
-    HostError => Host
-    PlanError => Plan
-    asm::Error => Program
-    LoadError => Load
-    AttachError => Attach
-    io::Error => Io
-}
-
-/// Says with `--debug` how long each stage took.
-struct Stages {
-    debug: bool,
-    since: Instant,
-}
-
-impl Stages {
-    fn done(&mut self, stage: &str) {
-        if self.debug {
-            eprintln!("debug: {stage}: {:.1} ms", self.since.elapsed().as_secs_f64() * 1e3);
-            self.since = Instant::now();
-        }
-    }
+/// What a run amounted to.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Lines that were written.
+    pub written: u64,
+    /// Events that are missing: lost in the kernel or not written.
+    pub lost: u64,
 }
 
 /// Traces until `stop`.
-pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<(), Error> {
-    let mut stages = Stages { debug: args.debug, since: Instant::now() };
-    crate::sys::process::raise_nofile()?;
-    crate::sys::process::raise_memlock();
+pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
+    let say = Say::new(args.debug);
+    make::check(args)?;
+    process::raise_nofile()?;
+    process::raise_memlock();
     let host = Host::read(args, &Roots::default())?;
-    stages.done("host");
+    say.stage("host");
+    say.host(&host);
     let rungs = make::ladder(args, &host);
     if let Some(dump) = args.dump {
         return print(dump, args, &host, &rungs);
     }
-    let (plan, loaded, mut hooks) = climb(args, &host, &rungs, &mut stages)?;
-    let mut events = events::follow(&loaded, &plan, stop)?;
-    hooks.wait(stop, &mut |_| {});
-    stages.done("attach");
-    eprintln!("attached {} refused {}", hooks.attached(), hooks.refused().len());
-    eprintln!("Listening for events..");
-    let mut count = 0u64;
-    let mut hooks = Some(hooks);
-    loop {
-        match events.next(None)? {
-            Next::Batch(batch) => {
-                for record in batch.records() {
-                    use crate::record::Field;
-                    let n = |f| plan.layout.number(record, f).unwrap_or(0);
-                    let index = (n(Field::Function) as u32 as usize).wrapping_sub(1);
-                    println!(
-                        "{:#x} cpu {} pid {} {} reason {:x} netns {} mark {} ifindex {} len {} mtu {} proto {:#x} hdrlen {} {:x?}",
-                        n(Field::Skb),
-                        n(Field::Cpu),
-                        n(Field::Pid),
-                        plan.targets.get(index).map_or("?", |t| &t.name),
-                        n(Field::Reason),
-                        n(Field::Netns),
-                        n(Field::Mark),
-                        n(Field::Ifindex),
-                        n(Field::Len),
-                        n(Field::Mtu),
-                        (n(Field::Protocol) as u16).swap_bytes(),
-                        n(Field::HeaderLen),
-                        plan.layout.bytes(record, Field::Headers).map(|h| &h[..28])
-                    );
-                    count += 1;
-                    if count == args.output_limit_lines {
-                        stop.request();
+    let out = open(args.output_file.as_deref())?;
+    let (plan, loaded, hooks) = climb(args, &host, &rungs, &say)?;
+    let events = events::follow(&loaded, &plan, stop)?;
+    let lines = Lines::new(Settings::new(args), names(args, &host, &plan)?, out);
+    drop(host);
+    Run { args, say, stop, plan, loaded, hooks: Some(hooks), events, lines }.follow()
+}
+
+/// Everything that is live.
+struct Run<'a> {
+    args: &'a Args,
+    say: Say,
+    stop: &'a Arc<Stop>,
+    plan: Arc<Plan>,
+    loaded: Loaded,
+    hooks: Option<Hooks>,
+    events: Events,
+    lines: Lines<'static>,
+}
+
+/// How long the formatter waits for records before it writes what it has.
+const PATIENCE: Duration = Duration::from_millis(5);
+/// How often attaching in the background is looked at.
+const ATTACHING: Duration = Duration::from_millis(50);
+
+impl Run<'_> {
+    /// Writes lines until the end is asked for and everything was read.
+    fn follow(mut self) -> Result<Summary, Error> {
+        let mut wanted = true;
+        let mut patience = self.attaching()?.then_some(ATTACHING);
+        let mut idle = false;
+        loop {
+            match self.events.next(if idle { patience } else { Some(PATIENCE) })? {
+                Next::Batch(batch) => {
+                    idle = false;
+                    for record in batch.records() {
+                        if wanted && let ControlFlow::Break(end) = self.lines.event(&decode(record, &self.plan.layout)?)
+                        {
+                            wanted = false;
+                            self.end(end);
+                        }
                     }
+                    self.lines.batch();
                 }
-                if stop.is_requested()
-                    && let Some(hooks) = hooks.take()
-                {
-                    stages.since = Instant::now();
-                    hooks.detach();
-                    stages.done("detach");
-                    events.end();
+                Next::Idle => {
+                    self.lines.idle();
+                    idle = true;
                 }
+                Next::End => break,
             }
-            Next::Idle => {}
-            Next::End => break,
+            if patience.is_some() {
+                patience = self.attaching()?.then_some(ATTACHING);
+            }
+            if self.stop.is_requested()
+                && let Some(hooks) = &mut self.hooks
+            {
+                hooks.silence();
+                self.events.end();
+                patience = None;
+            }
+        }
+        self.finish(wanted)
+    }
+
+    /// Whether attaching goes on; says so when it is done.
+    fn attaching(&mut self) -> Result<bool, Error> {
+        let Some(hooks) = &mut self.hooks else { return Ok(false) };
+        if hooks.is_attaching() {
+            self.say.progress(hooks.attached(), self.plan.places());
+            return Ok(true);
+        }
+        self.say.attached(&self.plan, hooks);
+        self.say.stage("attach");
+        if let Some(path) = &self.args.ready_file {
+            File::create(path).map_err(|error| Error::File { path: path.clone(), error })?;
+        }
+        self.say.listening();
+        Ok(false)
+    }
+
+    fn end(&mut self, end: End) {
+        match end {
+            End::Limit | End::Closed => self.stop.request(),
         }
     }
-    eprintln!("lost {}", events.lost()?);
-    Ok(())
+
+    /// Summary, then detach.
+    fn finish(mut self, complete: bool) -> Result<Summary, Error> {
+        let mut summary = Summary::default();
+        let lost = self.events.lost()?;
+        let missed = self.loaded.programs.iter().filter_map(|program| bpf::prog_stats(program.fd.as_fd()).ok());
+        let missed = missed.map(|stats| stats.recursion_misses).sum();
+        let known = self.lines.lost();
+        if complete && lost > known {
+            self.lines.gap_at_end(lost - known);
+        }
+        let counts = self.lines.finish();
+        summary.written = counts.written;
+        summary.lost = counts.dropped + if complete { lost } else { counts.lost };
+        self.say.summary(&counts, summary.lost, missed, self.stop.is_signalled());
+        if let Some(hooks) = self.hooks.take() {
+            hooks.detach();
+        }
+        self.say.stage("detach");
+        Ok(summary)
+    }
+}
+
+/// Where lines go.
+fn open(path: Option<&Path>) -> Result<Box<dyn Write>, Error> {
+    let Some(path) = path else { return Ok(Box::new(io::stdout())) };
+    let failed = |error| Error::File { path: path.to_owned(), error };
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        std::fs::create_dir_all(parent).map_err(failed)?;
+    }
+    Ok(Box::new(OpenOptions::new().append(true).create(true).open(path).map_err(failed)?))
+}
+
+fn names(args: &Args, host: &Host, plan: &Plan) -> Result<Names, Error> {
+    let symbols = host.symbols(args.output_caller || args.output_stack)?;
+    Ok(Names::of_host(&plan.target_names(), host.drop_reasons(), symbols))
 }
 
 /// Tries the ways in until one works.
-fn climb(args: &Args, host: &Host, rungs: &[Backend], stages: &mut Stages) -> Result<(Arc<Plan>, Loaded, Hooks), Error> {
+fn climb(args: &Args, host: &Host, rungs: &[Backend], say: &Say) -> Result<(Arc<Plan>, Loaded, Hooks), Error> {
     let mut failed = Vec::new();
     for &backend in rungs {
-        match step(args, host, backend, stages) {
+        match step(args, host, backend, say) {
             Ok(live) => {
-                for (backend, why) in &failed {
-                    eprintln!("{backend}: {why}");
-                }
-                eprintln!("via {backend}");
+                say.backend(&live.0, &failed);
                 return Ok(live);
             }
-            Err(error) if rungs.len() == 1 => return Err(error),
-            Err(error) => failed.push((backend, error.to_string())),
+            Err(error) if rungs.len() == 1 || error.is_ours() => return Err(error),
+            Err(error) => failed.push((backend, error)),
         }
     }
     Err(Error::NoBackend(failed))
 }
 
-fn step(args: &Args, host: &Host, backend: Backend, stages: &mut Stages) -> Result<(Arc<Plan>, Loaded, Hooks), Error> {
+fn step(args: &Args, host: &Host, backend: Backend, say: &Say) -> Result<(Arc<Plan>, Loaded, Hooks), Error> {
     let plan = Arc::new(Plan::new(args, host, backend)?);
-    stages.done("plan");
+    say.stage("plan");
     let programs = program::build(&plan)?;
-    stages.done("programs");
+    say.stage("programs");
     let loaded = load::load(&programs)?;
-    stages.done("load");
+    say.stage("load");
     let hooks = attach::attach(&loaded, &plan)?;
+    say.stage("first attach");
     Ok((plan, loaded, hooks))
 }
 
 /// `--dump`: prints an intermediate form of the first way in that can be planned.
-fn print(dump: Dump, args: &Args, host: &Host, rungs: &[Backend]) -> Result<(), Error> {
+fn print(dump: Dump, args: &Args, host: &Host, rungs: &[Backend]) -> Result<Summary, Error> {
     let mut first = None;
     for &backend in rungs {
         match Plan::new(args, host, backend) {
             Ok(plan) => {
-                match dump {
-                    Dump::Plan => print!("{plan}"),
-                    Dump::Programs => print!("{}", program::build(&plan)?),
-                    Dump::Verifier | Dump::Graph | Dump::Cbpf => {}
-                }
-                return Ok(());
+                let text = match dump {
+                    Dump::Plan => plan.to_string(),
+                    Dump::Programs => program::build(&plan)?.to_string(),
+                    Dump::Graph => plan.filters.packet.as_ref().map(ToString::to_string).unwrap_or_default(),
+                    Dump::Cbpf => match &plan.filters.packet {
+                        Some(graph) => filter_compiler::to_cbpf(graph).map_err(Error::Expression)?.to_string(),
+                        None => String::new(),
+                    },
+                    Dump::Verifier => load::verifier_log(&program::build(&plan)?)?,
+                };
+                io::stdout().write_all(text.as_bytes())?;
+                return Ok(Summary::default());
             }
             Err(error) => first = first.or(Some(error)),
         }
     }
-    Err(first.unwrap_or(PlanError::NoFunction { backend: "any backend" }).into())
+    Err(first.unwrap_or_else(|| PlanError::NoFunction { backend: "any backend" }.into()))
 }

@@ -5,8 +5,9 @@ use super::functions::{self, List};
 use super::kallsyms::Source;
 use super::resolve::Reading;
 use super::{Finder, ListError, LoadError, NameSet, Roots, SymbolsError, Targets, modules, netns};
-use crate::btf::{Arch, Btf};
+use crate::btf::{Arch, Btf, Enum, Enumerator};
 use crate::cli::{Args, NetnsSpec};
+use crate::names::{NoSymbols, Reasons, Symbols};
 use crate::sys;
 use regex_lite::Regex;
 use std::fmt;
@@ -136,6 +137,34 @@ impl Host {
         let (no_list, no_symbols) = locate(&mut functions, roots, &btf);
         let features = Features::try_all(&btf);
         Ok(Host { release, btf, features, functions, no_list, no_symbols, wanted, netns, ifindex })
+    }
+}
+
+impl Host {
+    /// The kernel's symbols, for callers and stacks; none unless `wanted`.
+    pub fn symbols(&self, wanted: bool) -> Result<Box<dyn Symbols + Send>, SymbolsError> {
+        if !wanted {
+            return Ok(Box::new(NoSymbols));
+        }
+        Ok(Box::new(Source::new(&Roots::default().proc).symbols()?))
+    }
+
+    /// The names of drop reasons (Linux 5.17); empty before.
+    pub fn drop_reasons(&self) -> Reasons {
+        let table = |name: &str| -> Vec<(u32, String)> {
+            let Ok(reasons) = self.btf.find::<Enum>(name) else { return Vec::new() };
+            let pair = |e: Enumerator<'_>| Some((u32::try_from(e.value).ok()?, e.name.to_owned()));
+            reasons.values().filter_map(pair).collect()
+        };
+        let mut reasons = table("skb_drop_reason");
+        for subsystem in ["mac80211_drop_reason", "ovs_drop_reason", "qdisc_drop_reason"] {
+            reasons.extend(table(subsystem));
+        }
+        let subsystems = table("skb_drop_reason_subsys");
+        fn borrow(table: &[(u32, String)]) -> impl Iterator<Item = (u32, &str)> {
+            table.iter().map(|(number, name)| (*number, name.as_str()))
+        }
+        Reasons::new(borrow(&reasons), borrow(&subsystems))
     }
 }
 

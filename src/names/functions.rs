@@ -13,8 +13,8 @@ pub struct TargetName {
     pub kind: TargetKind,
     /// Whether [`Event::reason`](crate::decode::Event::reason) of its hits belongs to the name.
     pub has_reason: bool,
-    /// Address of its first instruction; needed only where records carry addresses.
-    pub address: Option<u64>,
+    /// Where it starts, which can be several places; needed only where records carry addresses.
+    pub addresses: Vec<u64>,
 }
 
 /// What kind of thing is hit.
@@ -62,7 +62,7 @@ impl Functions {
             });
             let end = functions.text.len() as u32;
             functions.entries.push(Entry { start, end, has_reason: target.has_reason });
-            functions.by_address.extend(target.address.map(|address| (address, index as u32)));
+            functions.by_address.extend(target.addresses.iter().map(|&address| (address, index as u32)));
         }
         functions.by_address.sort_unstable();
         functions
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     fn target(name: &str, kind: TargetKind, address: u64) -> TargetName {
-        TargetName { name: name.into(), kind, has_reason: name.starts_with("kfree"), address: Some(address) }
+        TargetName { name: name.into(), kind, has_reason: name.starts_with("kfree"), addresses: vec![address] }
     }
 
     #[test]

@@ -7,6 +7,14 @@ pub trait Symbols {
     fn write_nearest(&self, address: u64, out: &mut Vec<u8>) -> bool;
 }
 
+impl Symbols for crate::host::Symbols {
+    fn write_nearest(&self, address: u64, out: &mut Vec<u8>) -> bool {
+        let Some(symbol) = self.nearest(address) else { return false };
+        out.extend_from_slice(symbol.name.as_bytes());
+        true
+    }
+}
+
 /// No symbols: every address stays a number.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoSymbols;

@@ -220,6 +220,18 @@ impl<'o> Lines<'o> {
         self.note_gap(false);
     }
 
+    /// Records known to be lost so far.
+    pub fn lost(&self) -> u64 {
+        self.counts.lost
+    }
+
+    /// Says that `lost` more records were lost after the last one of their CPU.
+    pub fn gap_at_end(&mut self, lost: u64) {
+        self.counts.lost += lost;
+        self.gaps.unsaid += lost;
+        self.note_gap(true);
+    }
+
     /// Ends a batch of events: on a terminal they are shown now.
     pub fn batch(&mut self) {
         if self.settings.is_terminal {

@@ -35,6 +35,10 @@ pub struct Skb {
     pub mac_header: Spot,
     /// `__u16 network_header`: from `head`; 0 if never set.
     pub network_header: Spot,
+    /// `__u8 pkt_type:3` at bit 0 of this byte: `PACKET_HOST` and so on of include/uapi/linux/if_packet.h.
+    pub pkt_type: Spot,
+    /// The VLAN tag that was taken out of the packet.
+    pub vlan: Vlan,
     /// `__be16 protocol`.
     pub protocol: Spot,
     /// `__u32 mark`.
@@ -47,6 +51,17 @@ pub struct Skb {
     pub refdst: Spot,
     /// The 20 bytes of `cb` that tc programs see: `qdisc_skb_cb.data`.
     pub tc_cb: Spot,
+}
+
+/// Where `struct sk_buff` keeps a VLAN tag that is not in the packet's data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vlan {
+    /// `__be16 vlan_proto`: the type field of the tag.
+    pub proto: Spot,
+    /// `__u16 vlan_tci`.
+    pub tci: Spot,
+    /// Whether there is a tag: a byte and a mask. `None`: if `proto` and `tci` are not both 0 (Linux 6.2).
+    pub present: Option<(Spot, u8)>,
 }
 
 /// `struct net_device`.
@@ -123,6 +138,18 @@ impl Kernel {
                 len: spot("sk_buff", "len")?,
                 mac_header: spot("sk_buff", "mac_header")?,
                 network_header: spot("sk_buff", "network_header")?,
+                pkt_type: spot("sk_buff", "pkt_type")?,
+                vlan: Vlan {
+                    proto: spot("sk_buff", "vlan_proto")?,
+                    tci: spot("sk_buff", "vlan_tci")?,
+                    present: match btf.path("sk_buff", "vlan_all") {
+                        Ok(_) => None,
+                        Err(_) => {
+                            let path = btf.path("sk_buff", "vlan_present")?;
+                            Some((Spot::of(&path), path.leaf.bits.map_or(1, |bits| 1 << (bits.shift & 7))))
+                        }
+                    },
+                },
                 protocol: spot("sk_buff", "protocol")?,
                 mark: spot("sk_buff", "mark")?,
                 dev: spot("sk_buff", "dev")?,

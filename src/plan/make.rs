@@ -4,11 +4,45 @@ use super::kernel::Kernel;
 use super::{Backend, Columns, Filters, Memory, Plan, PlanError, Target, Transport, targets};
 use crate::btf::PointerSet;
 use crate::cli::{Args, Timestamp};
+use crate::error::Error;
 use crate::host::survey::Host;
 use crate::record::Identity;
+use filter_compiler::names::System;
+use filter_compiler::{Graph, LinkType};
 
 /// How many functions fentry is tried on without being asked for: each takes the kernel 10 to 150 ms.
 const FENTRY_LIMIT: usize = 64;
+
+/// Refuses what is not there yet, before anything is read.
+pub fn check(args: &Args) -> Result<(), Error> {
+    match args.given().iter().map(|flag| flag.as_str()).find_map(|flag| NOT_YET.iter().find(|&&known| known == flag)) {
+        Some(flag) => Err(Error::NotYet(flag)),
+        None => Ok(()),
+    }
+}
+
+/// Flags whose features do not exist yet.
+const NOT_YET: [&str; 19] = [
+    "--filter-non-skb-funcs",
+    "--filter-skb-expr",
+    "--filter-trace-tc",
+    "--filter-trace-xdp",
+    "--filter-track-bpf-helpers",
+    "--filter-track-skb",
+    "--filter-track-skb-by-stackid",
+    "--filter-tunnel-pcap-l2",
+    "--filter-tunnel-pcap-l3",
+    "--filter-xdp-expr",
+    "--output-bpfmap",
+    "--output-file-compress",
+    "--output-file-max-age",
+    "--output-file-max-backups",
+    "--output-skb",
+    "--output-skb-metadata",
+    "--output-skb-shared-info",
+    "--output-stack",
+    "--output-xdp-metadata",
+];
 
 /// The ways in that are worth trying on `host`, the best first.
 pub fn ladder(args: &Args, host: &Host) -> Vec<Backend> {
@@ -30,11 +64,11 @@ pub fn ladder(args: &Args, host: &Host) -> Vec<Backend> {
 
 impl Plan {
     /// Decides what is traced by `backend` and what is sent.
-    pub fn new(args: &Args, host: &Host, backend: Backend) -> Result<Plan, PlanError> {
+    pub fn new(args: &Args, host: &Host, backend: Backend) -> Result<Plan, Error> {
         let kernel = Kernel::find(&host.btf).map_err(PlanError::Kernel)?;
         let targets = targets(host, backend);
         if targets.is_empty() {
-            return Err(nothing(host, backend));
+            return Err(nothing(host, backend).into());
         }
         let columns = Columns {
             time: args.timestamp != Timestamp::None,
@@ -52,7 +86,12 @@ impl Plan {
             Ok(kfunc) => Memory::Cast { kfunc },
             Err(_) => Memory::Read,
         };
-        let filters = Filters { mark: args.filter_mark, netns: host.netns, ifindex: host.ifindex, packet: None };
+        let filters = Filters {
+            mark: args.filter_mark,
+            netns: host.netns,
+            ifindex: host.ifindex,
+            packet: expression(&args.expression)?,
+        };
         Ok(Plan {
             backend,
             memory,
@@ -65,11 +104,22 @@ impl Plan {
     }
 }
 
+/// The pcap expression for packets with an Ethernet header; `program` gives packets without one a virtual header.
+fn expression(text: &str) -> Result<Option<Graph>, Error> {
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    filter_compiler::compile(text, LinkType::En10Mb, &System::new()).map(Some).map_err(Error::Expression)
+}
+
 /// The next power of two, within what the kernel accepts.
 fn ring_size(bytes: u64) -> u32 {
     let bytes = bytes.clamp(64 << 10, 1 << 30);
     u32::try_from(bytes.next_power_of_two()).unwrap_or(1 << 30)
 }
+
+/// The functions whose lines show the drop reason.
+const DROPS: [&str; 2] = ["kfree_skb_reason", "sk_skb_reason_drop"];
 
 fn targets(host: &Host, backend: Backend) -> Vec<Target> {
     let mut targets: Vec<Target> = match backend {
@@ -79,6 +129,12 @@ fn targets(host: &Host, backend: Backend) -> Vec<Target> {
         }
         Backend::Kprobe | Backend::KprobeMulti => host.functions.functions.iter().map(Target::from).collect(),
     };
+    for target in &mut targets {
+        // Lines are pwru's, which names the reason behind these two alone.
+        if backend != Backend::Tracepoint && !DROPS.contains(&target.name.as_str()) {
+            target.reason_arg = None;
+        }
+    }
     targets::most_telling_first(&mut targets);
     targets
 }

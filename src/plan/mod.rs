@@ -6,7 +6,9 @@ pub mod targets;
 
 use crate::btf::PathError;
 pub use crate::cli::{Backend, Mark};
+use crate::names::{TargetKind, TargetName};
 use crate::record::{Field, Identity, Layout};
+use filter_compiler::Graph;
 use kernel::Kernel;
 use std::fmt;
 pub use targets::Target;
@@ -64,7 +66,7 @@ pub struct Filters {
     /// `--filter-ifname`: index of the interface.
     pub ifindex: Option<u32>,
     /// The pcap expression, for packets with an Ethernet header.
-    pub packet: Option<String>,
+    pub packet: Option<Graph>,
 }
 
 impl Filters {
@@ -115,6 +117,30 @@ impl Plan {
     /// The indices of the targets that `wanted` holds for.
     pub fn targets_where(&self, wanted: impl Fn(&Target) -> bool) -> Vec<u32> {
         (0u32..).zip(&self.targets).filter(|(_, target)| wanted(target)).map(|(index, _)| index).collect()
+    }
+}
+
+impl Plan {
+    /// How many places are probed: more than functions where static functions share a name.
+    pub fn places(&self) -> usize {
+        self.targets.iter().map(|target| target.addresses.len().max(1)).sum()
+    }
+
+    /// The names of the targets, as lines show them.
+    pub fn target_names(&self) -> Vec<TargetName> {
+        let name = |target: &Target| match &target.module {
+            Some(module) => format!("{}[{module}]", target.name),
+            None => target.name.clone(),
+        };
+        self.targets
+            .iter()
+            .map(|target| TargetName {
+                name: name(target),
+                kind: TargetKind::Function,
+                has_reason: target.reason_arg.is_some(),
+                addresses: target.addresses.clone(),
+            })
+            .collect()
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Packet {
     pub network: Slot,
     /// u64: captured bytes from the network header on, at least 0; 0 if there is no network header.
     pub network_len: Slot,
-    /// u64: captured bytes from the (virtual) link header on, signed.
+    /// u64: captured bytes from the (virtual) link header on, at least 0.
     pub link_len: Slot,
     /// u64: 1 if the link header is virtual.
     pub is_virtual: Slot,
@@ -73,8 +73,12 @@ pub fn locate(a: &mut Asm, kernel: &Kernel, view: &View, packet: Packet, unknown
     // Here: W2 = offset of the link header from head, W5 = of the network header.
     a.note("tail");
     a.load(R4, view.at(skb.tail));
+    let captured = a.label();
     a.mov(W3, W4);
     a.sub(W3, W2);
+    a.jsge(W3, 0, captured);
+    a.mov(W3, 0);
+    a.bind(captured);
     a.store(u64(packet.link_len), R3);
     a.jle(W4, W5, done);
     a.sub(W4, W5);

@@ -11,6 +11,7 @@ mod hook;
 mod locate;
 mod packet;
 mod read;
+mod tag;
 
 pub use hook::{Entry, cookie};
 
@@ -90,8 +91,38 @@ impl fmt::Display for Programs {
     }
 }
 
+/// Why a program cannot be emitted.
+#[derive(Clone, Debug)]
+pub enum BuildError {
+    /// The assembler found a mistake of ours.
+    Asm(asm::Error),
+    /// The packet expression is more than a program can compute.
+    Filter(filter_compiler::ebpf::Error),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BuildError::Asm(error) => error.fmt(f),
+            BuildError::Filter(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<asm::Error> for BuildError {
+    fn from(error: asm::Error) -> BuildError {
+        BuildError::Asm(error)
+    }
+}
+
+impl From<filter_compiler::ebpf::Error> for BuildError {
+    fn from(error: filter_compiler::ebpf::Error) -> BuildError {
+        BuildError::Filter(error)
+    }
+}
+
 /// Emits all programs of `plan`.
-pub fn build(plan: &Plan) -> Result<Programs, asm::Error> {
+pub fn build(plan: &Plan) -> Result<Programs, BuildError> {
     let mut programs = Vec::new();
     match plan.backend {
         Backend::KprobeMulti | Backend::Kprobe => {
@@ -145,7 +176,7 @@ fn maps(plan: &Plan) -> Vec<MapSpec> {
 }
 
 /// Emits one program: enter, cheap tests, packet expression, record.
-fn emit(plan: &Plan, entry: &Entry, name: String) -> Result<asm::Program, asm::Error> {
+fn emit(plan: &Plan, entry: &Entry, name: String) -> Result<asm::Program, BuildError> {
     let mut asm = Asm::new(name);
     let a = &mut asm;
     let drop = a.label();
@@ -180,7 +211,7 @@ fn emit(plan: &Plan, entry: &Entry, name: String) -> Result<asm::Program, asm::E
     a.bind(drop);
     a.mov(R0, 0);
     a.exit();
-    asm.finish()
+    Ok(asm.finish()?)
 }
 
 /// Opens the skb in R7 for the members in `wanted`.

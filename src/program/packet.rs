@@ -1,15 +1,395 @@
-//! The pcap expression.
+//! The pcap expression, run on the packet that [`locate`](super::locate) found.
+//!
+//! One program serves packets with and without an Ethernet header. The latter get a virtual one of which only the type
+//! field exists: IPv4 or IPv6 by the version nibble. Anything else without a link header is no network packet (netlink,
+//! AF_UNIX) and does not match. An expression that reads any other byte of the link header matches only packets that
+//! have one.
+//!
+//! A VLAN tag that the kernel took out of the packet is put back for expressions that ask for `vlan`, so that they see
+//! what was on the wire. All others see the packet without it, as a live capture does.
 
-use crate::plan::Plan;
-use crate::plan::kernel::Spot;
-use crate::program::locate::Packet;
-use crate::program::read::View;
-use asm::{Asm, Label};
+use crate::plan::kernel::{Bytes, Spot};
+use crate::plan::{Memory, Plan};
+use crate::program::BuildError;
+use crate::program::locate::{ETHERNET, Packet};
+use crate::program::read::{self, View};
+use crate::program::tag::{self, Tag, Tagged};
+use asm::{Asm, Label, Mem, R0, R1, R2, R3, R8, R9, Reg32, Reg64, Size, Slot, W0, W1, W2, u64};
+use filter_compiler::Graph;
+use filter_compiler::ebpf::{self, Indexing, Metadata, Needs, PacketAccess, Place, Span, StackWindow};
 
-pub fn wanted(_plan: &Plan) -> Vec<Spot> {
-    Vec::new()
+/// The type field of the Ethernet header.
+const TYPE: Span = Span { offset: 12, size: Size::B2 };
+/// Where the payload of an Ethernet header starts.
+const PAYLOAD: u32 = ETHERNET as u32;
+/// The byte with the IP version.
+const NIBBLE: Span = Span { offset: PAYLOAD, size: Size::B1 };
+/// EtherTypes as a load in memory order sees them.
+const IPV4: u32 = (0x0800u16.to_be()) as u32;
+const IPV6: u32 = (0x86ddu16.to_be()) as u32;
+
+/// The members of `struct sk_buff` that the expression of `plan` needs, besides those for locating the packet.
+pub fn wanted(plan: &Plan) -> Vec<Spot> {
+    let Some(graph) = &plan.filters.packet else { return Vec::new() };
+    let skb = &plan.kernel.skb;
+    let mut out = Vec::new();
+    for which in Needs::of(graph).metadata {
+        match which {
+            Metadata::Length => out.extend([skb.len, skb.data]),
+            Metadata::PacketType => out.push(skb.pkt_type),
+            Metadata::Interface => out.push(skb.dev),
+        }
+    }
+    if graph.has_vlan() {
+        out.extend([skb.vlan.proto, skb.vlan.tci]);
+        out.extend(skb.vlan.present.map(|(spot, _)| spot));
+    }
+    out
 }
 
-pub fn test(_a: &mut Asm, _plan: &Plan, _view: &View, _packet: Packet, _drop: Label) -> Result<(), asm::Error> {
+/// Emits the test of the pcap expression; falls through if the packet matches.
+///
+/// In: R8 and the slots of `packet` from `locate`, `view` open for [`wanted`]. Clobbers: R0-R5, R8, R9.
+pub fn test(a: &mut Asm, plan: &Plan, view: &View, packet: Packet, drop: Label) -> Result<(), BuildError> {
+    let Some(graph) = &plan.filters.packet else { return Ok(()) };
+    let needs = Needs::of(graph);
+    let facts = Facts::gather(a, plan, view, packet, &needs);
+    if !graph.has_vlan() {
+        let mut access = SkbAccess::new(a, plan, &needs, &facts, drop)?;
+        return Ok(ebpf::emit(graph, a, &mut access, drop)?);
+    }
+    // With a tag to put back the same tests read other places: the expression is there twice.
+    let (plain, matched) = (a.label(), a.label());
+    let tag = Tag::read(a, &plan.kernel, view, plain);
+    let early = a.stack_mark();
+    tagged(a, plan, graph, &needs, &facts, tag, drop)?;
+    a.jump(matched);
+    a.stack_release(early);
+    a.bind(plain);
+    let mut access = SkbAccess::new(a, plan, &needs, &facts, drop)?;
+    ebpf::emit(graph, a, &mut access, drop)?;
+    a.bind(matched);
     Ok(())
+}
+
+fn tagged(
+    a: &mut Asm,
+    plan: &Plan,
+    graph: &Graph,
+    needs: &Needs,
+    facts: &Facts,
+    tag: Tag,
+    drop: Label,
+) -> Result<(), BuildError> {
+    let below = tag::below(needs);
+    let inner = SkbAccess::new(a, plan, &below, facts, drop)?;
+    let mut access = Tagged { inner, tag };
+    Ok(ebpf::emit(graph, a, &mut access, drop)?)
+}
+
+/// What a filter may ask besides bytes, in the stack frame.
+struct Facts {
+    packet: ebpf::Packet,
+    is_virtual: Slot,
+}
+
+impl Facts {
+    /// Computes what `needs` asks for. In: R8 = start of the packet. Clobbers: R0-R5.
+    fn gather(a: &mut Asm, plan: &Plan, view: &View, packet: Packet, needs: &Needs) -> Facts {
+        let (kernel, skb) = (&plan.kernel, &plan.kernel.skb);
+        let mut out = ebpf::Packet::new(Place::Reg(R8), Place::Slot(packet.link_len));
+        for which in &needs.metadata {
+            let slot = a.stack_named(8, "fact");
+            match which {
+                Metadata::Length => {
+                    // All of it, from the first header that is really there: len counts from data.
+                    let real = a.label();
+                    a.load(R1, view.at(skb.data));
+                    a.load(R2, view.at(skb.len));
+                    a.add(R2, R1);
+                    a.mov(R3, R8);
+                    a.load(R0, u64(packet.is_virtual));
+                    a.jeq(R0, 0, real);
+                    a.load(R3, u64(packet.network));
+                    a.bind(real);
+                    a.sub(R2, R3);
+                    a.mov(W2, W2);
+                    a.store(u64(slot), R2);
+                    out.length = Some(Place::Slot(slot));
+                }
+                Metadata::PacketType => {
+                    a.load(R1, view.at(skb.pkt_type));
+                    a.and(R1, 7);
+                    a.store(u64(slot), R1);
+                    out.packet_type = Some(Place::Slot(slot));
+                }
+                Metadata::Interface => {
+                    let none = a.label();
+                    a.load(R1, view.at(skb.dev));
+                    a.jeq(R1, 0, none);
+                    read::member(a, plan.memory, R1, kernel.dev.id, kernel.dev.ifindex);
+                    a.bind(none);
+                    a.store(u64(slot), R1);
+                    out.interface = Some(Place::Slot(slot));
+                }
+            }
+        }
+        Facts { packet: out, is_virtual: packet.is_virtual }
+    }
+}
+
+/// The packet of an skb: the type field may be virtual, all else is read by `Reader`.
+struct SkbAccess {
+    reader: Reader,
+    /// u64: the type field in memory order, if it may be virtual.
+    link_type: Option<Slot>,
+}
+
+enum Reader {
+    Window(StackWindow),
+    Cast(CastReader),
+}
+
+impl Reader {
+    fn inner(&mut self) -> &mut dyn PacketAccess {
+        match self {
+            Reader::Window(window) => window,
+            Reader::Cast(cast) => cast,
+        }
+    }
+}
+
+impl SkbAccess {
+    /// Prepares the access. A packet without a link header goes to `drop` if the filter reads more of it than the type.
+    fn new(a: &mut Asm, plan: &Plan, needs: &Needs, facts: &Facts, drop: Label) -> Result<SkbAccess, BuildError> {
+        let in_header = |span: &&Span| span.offset < PAYLOAD;
+        let needs_header = needs.fixed.iter().filter(in_header).any(|&span| span != TYPE);
+        if needs_header {
+            a.load(R0, u64(facts.is_virtual));
+            a.jne(R0, 0, drop);
+        }
+        let mut reader = match (plan.memory, plan.kernel.bytes) {
+            (Memory::Cast { kfunc }, Some(bytes)) => Reader::Cast(CastReader::new(a, kfunc, bytes, facts.packet)),
+            _ => {
+                // The version nibble tells the type of packets without a link header.
+                let mut window_needs = needs.clone();
+                if !needs_header {
+                    window_needs.fixed.extend([TYPE, NIBBLE]);
+                    window_needs.fixed.sort();
+                    window_needs.fixed.dedup();
+                }
+                let window = StackWindow::new(a, &window_needs, facts.packet, Indexing::SecondRead)?;
+                window.read(a, drop);
+                Reader::Window(window)
+            }
+        };
+        let link_type = (!needs_header).then(|| link_type(a, reader.inner(), facts, drop));
+        Ok(SkbAccess { reader, link_type })
+    }
+}
+
+/// Emits the computation of the type field. Clobbers: R0-R5.
+fn link_type(a: &mut Asm, reader: &mut dyn PacketAccess, facts: &Facts, drop: Label) -> Slot {
+    let slot = a.stack_named(8, "link type");
+    let (real, known) = (a.label(), a.label());
+    a.load(R0, u64(facts.is_virtual));
+    a.jeq(R0, 0, real);
+    reader.require(a, PAYLOAD + 1, drop);
+    reader.load(a, W2, NIBBLE, drop);
+    a.and(W2, 0xf0u32);
+    a.mov(R1, IPV4 as i32);
+    a.jeq(W2, 0x40u32, known);
+    a.mov(R1, IPV6 as i32);
+    a.jne(W2, 0x60u32, drop);
+    a.jump(known);
+    a.bind(real);
+    reader.require(a, PAYLOAD, drop);
+    reader.load(a, W1, TYPE, drop);
+    a.bind(known);
+    a.store(u64(slot), R1);
+    slot
+}
+
+impl PacketAccess for SkbAccess {
+    fn require(&mut self, a: &mut Asm, end: u32, fail: Label) {
+        self.reader.inner().require(a, end, fail);
+    }
+
+    fn load(&mut self, a: &mut Asm, dst: Reg32, span: Span, fail: Label) {
+        match self.link_type.filter(|_| span == TYPE) {
+            Some(slot) => a.load(dst.whole(), u64(slot)),
+            None => self.reader.inner().load(a, dst, span, fail),
+        }
+    }
+
+    fn index(&mut self, a: &mut Asm, x: Reg64, end: u32, fail: Label) {
+        self.reader.inner().index(a, x, end, fail);
+    }
+
+    fn require_indexed(&mut self, a: &mut Asm, end: u32, fail: Label) {
+        self.reader.inner().require_indexed(a, end, fail);
+    }
+
+    fn load_indexed(&mut self, a: &mut Asm, dst: Reg32, span: Span, fail: Label) {
+        self.reader.inner().load_indexed(a, dst, span, fail);
+    }
+
+    fn load_computed(&mut self, a: &mut Asm, dst: Reg32, x: Reg64, span: Span, fail: Label) {
+        self.reader.inner().load_computed(a, dst, x, span, fail);
+    }
+
+    fn metadata(&mut self, a: &mut Asm, dst: Reg32, which: Metadata) {
+        self.reader.inner().metadata(a, dst, which);
+    }
+}
+
+/// Plain loads through a cast to a structure with a long array of bytes.
+struct CastReader {
+    kfunc: u32,
+    bytes: Bytes,
+    packet: ebpf::Packet,
+    /// u64: address of the packet's first byte.
+    start: Slot,
+    /// u64: the index.
+    index: Slot,
+}
+
+impl CastReader {
+    /// In: R8 = address of the packet; out: R8 = the cast of it. Clobbers: R0-R5.
+    fn new(a: &mut Asm, kfunc: u32, bytes: Bytes, packet: ebpf::Packet) -> CastReader {
+        let start = a.stack_named(8, "packet");
+        let index = a.stack_named(8, "index");
+        a.store(u64(start), R8);
+        let reader = CastReader { kfunc, bytes, packet, start, index };
+        a.mov(R1, R8);
+        reader.cast(a);
+        a.mov(R8, R0);
+        reader
+    }
+
+    /// R0 = a pointer through which byte n of the address in R1 is at `array + n`. Clobbers: R1-R5.
+    fn cast(&self, a: &mut Asm) {
+        if self.bytes.array.offset != 0 {
+            a.sub(R1, self.bytes.array.offset as i32);
+        }
+        a.mov(R2, self.bytes.id.0 as i32);
+        a.call_kfunc(self.kfunc, 0);
+    }
+
+    fn within(&self, span: Span) -> bool {
+        span.end() <= u64::from(self.bytes.array.size)
+    }
+
+    fn operand(&self, base: Reg64, span: Span) -> Mem {
+        Mem::new(span.size, base + (self.bytes.array.offset + span.offset) as i32)
+    }
+
+    /// `dst` = the bytes at the address in R1.
+    fn load_at(&self, a: &mut Asm, dst: Reg32, size: Size) {
+        self.cast(a);
+        a.load(dst.whole(), self.operand(R0, Span { offset: 0, size }));
+    }
+
+    fn captured(&self, a: &mut Asm, to: Reg64) {
+        match self.packet.captured {
+            Place::Reg(reg) => a.mov(to, reg),
+            Place::Slot(slot) => a.load(to, u64(slot)),
+        }
+    }
+
+    /// Jumps to `fail` if the number in R1 is more than what is captured. Clobbers: R0.
+    fn bound(&self, a: &mut Asm, fail: Label) {
+        self.captured(a, R0);
+        a.jgt(R1, R0, fail);
+    }
+}
+
+/// `to += value`, by way of R0 where the constant would be sign-extended.
+fn add(a: &mut Asm, to: Reg64, value: u32) {
+    match i32::try_from(value) {
+        Ok(0) => {}
+        Ok(value) => a.add(to, value),
+        Err(_) => {
+            a.mov(W0, value);
+            a.add(to, R0);
+        }
+    }
+}
+
+impl PacketAccess for CastReader {
+    fn require(&mut self, a: &mut Asm, end: u32, fail: Label) {
+        self.captured(a, R0);
+        match i32::try_from(end) {
+            Ok(end) => a.jlt(R0, end, fail),
+            Err(_) => tag::always(a, W0, fail),
+        }
+    }
+
+    fn load(&mut self, a: &mut Asm, dst: Reg32, span: Span, _: Label) {
+        if self.within(span) {
+            return a.load(dst.whole(), self.operand(R8, span));
+        }
+        a.load(R1, u64(self.start));
+        add(a, R1, span.offset);
+        self.load_at(a, dst, span.size);
+    }
+
+    fn index(&mut self, a: &mut Asm, x: Reg64, end: u32, fail: Label) {
+        a.mov(R1, x);
+        a.store(u64(self.index), R1);
+        if end > 0 {
+            add(a, R1, end);
+            self.bound(a, fail);
+            a.load(R1, u64(self.index));
+        }
+        a.load(R0, u64(self.start));
+        a.add(R1, R0);
+        self.cast(a);
+        a.mov(R9, R0);
+    }
+
+    fn require_indexed(&mut self, a: &mut Asm, end: u32, fail: Label) {
+        a.load(R1, u64(self.index));
+        add(a, R1, end);
+        self.bound(a, fail);
+    }
+
+    fn load_indexed(&mut self, a: &mut Asm, dst: Reg32, span: Span, _: Label) {
+        if self.within(span) {
+            return a.load(dst.whole(), self.operand(R9, span));
+        }
+        a.load(R1, u64(self.index));
+        a.load(R0, u64(self.start));
+        a.add(R1, R0);
+        add(a, R1, span.offset);
+        self.load_at(a, dst, span.size);
+    }
+
+    fn load_computed(&mut self, a: &mut Asm, dst: Reg32, x: Reg64, span: Span, fail: Label) {
+        let at = a.stack_named(8, "offset");
+        if x != R1 {
+            a.mov(R1, x);
+        }
+        add(a, R1, span.offset);
+        a.store(u64(at), R1);
+        a.add(R1, i32::from(span.size.bytes()));
+        self.bound(a, fail);
+        a.load(R1, u64(at));
+        a.load(R0, u64(self.start));
+        a.add(R1, R0);
+        self.load_at(a, dst, span.size);
+    }
+
+    fn metadata(&mut self, a: &mut Asm, dst: Reg32, which: Metadata) {
+        let place = match which {
+            Metadata::Length => self.packet.length,
+            Metadata::PacketType => self.packet.packet_type,
+            Metadata::Interface => self.packet.interface,
+        };
+        match place {
+            Some(Place::Slot(slot)) => a.load(dst.whole(), u64(slot)),
+            Some(Place::Reg(reg)) => a.mov(dst.whole(), reg),
+            None => a.mov(dst, 0),
+        }
+    }
 }

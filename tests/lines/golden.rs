@@ -120,7 +120,7 @@ fn target(name: &str, targets: &mut Vec<TargetName>) -> u64 {
         _ => (name, TargetKind::Function),
     };
     let has_reason = bare.starts_with("kfree_skb") || bare == "sk_skb_reason_drop";
-    let target = TargetName { name: unescape(bare), kind, has_reason, address: None };
+    let target = TargetName { name: unescape(bare), kind, has_reason, addresses: Vec::new() };
     let at = targets.iter().position(|old| *old == target).unwrap_or(targets.len());
     if at == targets.len() {
         targets.push(target);

@@ -189,7 +189,7 @@ impl World {
             _ => TargetKind::Function,
         };
         let has_reason = kind == TargetKind::Function && !inside.is_empty();
-        let target = TargetName { name: name.into(), kind, has_reason, address: None };
+        let target = TargetName { name: name.into(), kind, has_reason, addresses: Vec::new() };
         let index = place(&mut self.targets, target);
         let reason = has_reason.then(|| place(&mut self.reasons, inside.to_owned()));
         (Function::Index(index), reason)

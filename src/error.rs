@@ -1,0 +1,131 @@
+//! Why a run failed: one sentence each, at most one hint.
+
+use crate::attach::AttachError;
+use crate::decode::DecodeError;
+use crate::host::SymbolsError;
+use crate::host::survey::HostError;
+use crate::load::LoadError;
+use crate::plan::{Backend, PlanError};
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// Why a run failed.
+#[derive(Debug)]
+pub enum Error {
+    /// A flag whose feature does not exist yet.
+    NotYet(&'static str),
+    /// The packet expression is wrong, or cannot be made a program.
+    Expression(filter_compiler::Error),
+    /// Something could not be read.
+    Host(HostError),
+    /// Addresses cannot be named.
+    Symbols(SymbolsError),
+    /// There is nothing to trace.
+    Plan(PlanError),
+    /// A program could not be emitted.
+    Program(crate::program::BuildError),
+    /// The kernel refused a map or a program.
+    Load(LoadError),
+    /// Nothing could be attached.
+    Attach(AttachError),
+    /// No way in works here.
+    NoBackend(Vec<(Backend, Error)>),
+    /// A file that the user named.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The answer.
+        error: io::Error,
+    },
+    /// A record that no program of ours can have sent.
+    Record(DecodeError),
+    /// Reading records failed.
+    Io(io::Error),
+}
+
+impl Error {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Host(error) => error.hint().map(str::to_owned),
+            Error::Symbols(error) => error.hint().map(str::to_owned),
+            Error::Load(error) => error.hint().map(str::to_owned),
+            Error::NoBackend(tried) if tried.iter().all(|(_, error)| error.is_permission()) => Some(PRIVILEGE.into()),
+            _ if self.is_permission() => Some(PRIVILEGE.into()),
+            _ => None,
+        }
+    }
+
+    /// Whether another way in cannot help: a mistake of the user, or ours.
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Error::NotYet(_) | Error::Expression(_) | Error::Program(_) | Error::File { .. })
+    }
+
+    /// Whether the kernel refused for lack of privilege.
+    fn is_permission(&self) -> bool {
+        let error = match self {
+            Error::Load(error) => error.io(),
+            Error::Attach(AttachError::Backend { error, .. } | AttachError::Nothing { error, .. }) => Some(error),
+            _ => None,
+        };
+        error.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    }
+
+    /// The exit code: 2 for what the user typed, 1 for everything else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Expression(_) => 2,
+            _ => 1,
+        }
+    }
+}
+
+const PRIVILEGE: &str = "run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN";
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::NotYet(flag) => write!(f, "{flag} is not implemented yet"),
+            Error::Expression(error) => f.write_str(error.render().trim_start_matches("error: ").trim_end()),
+            Error::Host(error) => error.fmt(f),
+            Error::Symbols(error) => error.fmt(f),
+            Error::Plan(error) => error.fmt(f),
+            Error::Program(error) => write!(f, "a program cannot be emitted: {error}"),
+            Error::Load(error) => error.fmt(f),
+            Error::Attach(error) => error.fmt(f),
+            Error::NoBackend(tried) => {
+                f.write_str("no way to trace works here")?;
+                for (backend, error) in tried {
+                    write!(f, "\n  {backend}: {error}")?;
+                }
+                Ok(())
+            }
+            Error::File { path, error } => write!(f, "{}: {error}", path.display()),
+            Error::Record(error) => write!(f, "a record cannot be read: {error}"),
+            Error::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+macro_rules! from {
+    ($($type:ty => $variant:ident)*) => {
+        $(impl From<$type> for Error {
+            fn from(error: $type) -> Error {
+                Error::$variant(error)
+            }
+        })*
+    };
+}
+from! {
+    HostError => Host
+    SymbolsError => Symbols
+    PlanError => Plan
+    crate::program::BuildError => Program
+    LoadError => Load
+    AttachError => Attach
+    DecodeError => Record
+    io::Error => Io
+}

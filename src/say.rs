@@ -1,0 +1,118 @@
+//! What a run says on standard error: one line for a stage, progress on a terminal, the summary.
+
+use crate::attach::Hooks;
+use crate::error::Error;
+use crate::host::survey::Host;
+use crate::output::Counts;
+use crate::plan::{Backend, Memory, Plan};
+use std::cell::Cell;
+use std::io::{IsTerminal, Write};
+use std::time::Instant;
+
+/// Speaks on standard error.
+pub struct Say {
+    debug: bool,
+    terminal: bool,
+    since: Cell<Instant>,
+    /// Whether the last line is progress, to be overwritten.
+    progress: Cell<bool>,
+}
+
+impl Say {
+    /// With `debug` the time that each stage took is told, too.
+    pub fn new(debug: bool) -> Say {
+        Say {
+            debug,
+            terminal: std::io::stderr().is_terminal(),
+            since: Cell::new(Instant::now()),
+            progress: Cell::new(false),
+        }
+    }
+
+    /// Failing to speak is no reason to stop.
+    fn line(&self, text: &str) {
+        let clear = if self.progress.take() { "\r\x1b[K" } else { "" };
+        let _ = writeln!(std::io::stderr(), "{clear}{text}");
+    }
+
+    /// The end of a stage, with `--debug`.
+    pub fn stage(&self, name: &str) {
+        if self.debug {
+            self.line(&format!("debug: {name}: {:.1} ms", self.since.get().elapsed().as_secs_f64() * 1e3));
+        }
+        self.since.set(Instant::now());
+    }
+
+    /// What the host keeps from us.
+    pub fn host(&self, host: &Host) {
+        if let Some(error) = &host.no_list {
+            self.line(&format!("note: the list of traceable functions is not used: {error}"));
+        }
+        if let Some(error) = &host.no_symbols {
+            self.line(&format!("note: functions have no addresses here, so only tracepoints are left: {error}"));
+        }
+    }
+
+    /// Which way in was taken, and why none above it.
+    pub fn backend(&self, plan: &Plan, failed: &[(Backend, Error)]) {
+        let mut text = format!("Tracing by {}", plan.backend);
+        let memory = match plan.memory {
+            Memory::Cast { .. } => "bpf_rdonly_cast",
+            Memory::Direct => "typed loads",
+            Memory::Read => "bpf_probe_read_kernel",
+        };
+        text += &format!(", memory read by {memory}");
+        if plan.backend == Backend::Tracepoint {
+            text += &format!("; only the {} tracepoints with an skb are seen", plan.targets.len());
+        }
+        self.line(&text);
+        for (backend, error) in failed {
+            let reason = error.to_string();
+            let reason = reason.lines().next().unwrap_or_default();
+            self.line(&format!("  not {backend}: {reason}"));
+        }
+    }
+
+    /// How far attaching is.
+    pub fn progress(&self, done: usize, all: usize) {
+        if self.terminal {
+            let _ = write!(std::io::stderr(), "\r\x1b[KAttaching {done} of {all}");
+            self.progress.set(true);
+        }
+    }
+
+    /// Attaching is done.
+    pub fn attached(&self, plan: &Plan, hooks: &Hooks) {
+        let what = if plan.backend == Backend::Tracepoint { "tracepoints" } else { "functions" };
+        let mut text = format!("Attached to {} {what}", hooks.attached());
+        if !hooks.refused().is_empty() {
+            text += &format!(", {} refused by the kernel", hooks.refused().len());
+        }
+        self.line(&text);
+        if self.debug {
+            for refused in hooks.refused() {
+                let name = plan.targets.get(refused.target as usize).map_or("?", |target| &target.name);
+                self.line(&format!("debug: {name} refused: {}", refused.error));
+            }
+        }
+    }
+
+    /// Events come from now on.
+    pub fn listening(&self) {
+        self.line("Listening for events..");
+    }
+
+    /// What the run amounted to.
+    pub fn summary(&self, counts: &Counts, lost: u64, missed: u64, signalled: bool) {
+        if let Some(error) = &counts.error {
+            self.line(&format!("warning: {} lines could not be written: {error}", counts.dropped));
+        }
+        if missed > 0 {
+            self.line(&format!(
+                "warning: {missed} events went untraced because another probe was running on their CPU"
+            ));
+        }
+        let why = if signalled { "Received signal, exiting" } else { "Exiting" };
+        self.line(&format!("{why}: {} events shown, {lost} lost", counts.written));
+    }
+}
