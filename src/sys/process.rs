@@ -42,12 +42,13 @@ pub fn ifindex(name: &str, netns: Option<&std::path::Path>) -> io::Result<u32> {
 /// Closes `fds` in child processes that outlive this one, which can then end at once.
 ///
 /// Closing the last descriptor of a probe or link waits for the kernel to forget it: 15 to 110 ms each. Every child
-/// has all of `fds`: it first closes those that are not its share, which costs nothing while the sibling still has
-/// them. Whatever happens to the children, the kernel closes the descriptors: nothing is left behind. If no child can
-/// be made they are closed here.
+/// has all of `fds`: it waits until this process has closed its own copies, then closes those that are not its share,
+/// which costs nothing while a sibling still has them. Whatever happens to the children, the kernel closes the
+/// descriptors: nothing is left behind. If no child can be made they are closed here.
 pub fn close_in_background(fds: Vec<OwnedFd>, children: usize) {
+    let Ok((wait, go)) = nix::unistd::pipe() else { return };
     for share in 0..children {
-        // SAFETY: the child only makes system calls (setsid, close, _exit) and touches no lock and no heap, as a
+        // SAFETY: the child only makes system calls (setsid, close, read, _exit) and touches no lock and no heap, as a
         // child of a process with threads must.
         match unsafe { libc::fork() } {
             0 => {
@@ -57,6 +58,10 @@ pub fn close_in_background(fds: Vec<OwnedFd>, children: usize) {
                     for standard in 0..3 {
                         libc::close(standard);
                     }
+                    // The end of the pipe comes when the parent has closed `fds`, or is gone.
+                    libc::close(go.as_raw_fd());
+                    let mut byte = 0u8;
+                    libc::read(wait.as_raw_fd(), (&raw mut byte).cast(), 1);
                     for (n, fd) in fds.iter().enumerate() {
                         if n % children != share {
                             libc::close(fd.as_raw_fd());
@@ -72,6 +77,6 @@ pub fn close_in_background(fds: Vec<OwnedFd>, children: usize) {
             _ => {}
         }
     }
-    // Our own copies are not the last ones, unless a child was faster.
-    fds.into_iter().for_each(drop);
+    drop(fds);
+    drop(go);
 }
