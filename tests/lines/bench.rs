@@ -58,7 +58,7 @@ fn run(name: &str, flags: &str, events: usize) {
             name: format!("{}_{n}", ["ip_rcv", "nf_hook_slow", "tcp_v4_do_rcv", "__netif_receive_skb_core"][n % 4]),
             kind: TargetKind::Function,
             has_reason: n % 34 == 33,
-            address: None,
+            addresses: Vec::new(),
         })
         .collect();
     let interfaces = Interfaces::fixed([(4026531840, 4, "lab0"), (4026532159, 2, "eth0")]);
