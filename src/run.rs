@@ -9,17 +9,17 @@ use crate::host::Roots;
 use crate::host::survey::Host;
 use crate::load::{self, Loaded};
 use crate::names::Names;
-use crate::output::{End, Lines, Settings};
+use crate::output::{self, End, Lines, Settings};
 use crate::plan::{Backend, Plan, PlanError, make};
 use crate::program;
 use crate::say::Say;
 use crate::sys::stop::Stop;
 use crate::sys::{bpf, process};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
     if let Some(dump) = args.dump {
         return print(dump, args, &host, &rungs);
     }
-    let out = open(args.output_file.as_deref())?;
+    let out = output::open(args).map_err(|error| Error::File { path: file_name(args), error })?;
     let (plan, loaded, hooks) = climb(args, &host, &rungs, &say)?;
     let events = events::follow(&loaded, &plan, stop)?;
     let lines = Lines::new(Settings::new(args), names(args, &host, &plan)?, out);
@@ -153,14 +153,8 @@ impl Run<'_> {
     }
 }
 
-/// Where lines go.
-fn open(path: Option<&Path>) -> Result<Box<dyn Write>, Error> {
-    let Some(path) = path else { return Ok(Box::new(io::stdout())) };
-    let failed = |error| Error::File { path: path.to_owned(), error };
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        std::fs::create_dir_all(parent).map_err(failed)?;
-    }
-    Ok(Box::new(OpenOptions::new().append(true).create(true).open(path).map_err(failed)?))
+fn file_name(args: &Args) -> PathBuf {
+    args.output_file.clone().unwrap_or_else(|| "standard output".into())
 }
 
 fn names(args: &Args, host: &Host, plan: &Plan) -> Result<Names, Error> {

@@ -22,7 +22,7 @@ pub fn check(args: &Args) -> Result<(), Error> {
 }
 
 /// Flags whose features do not exist yet.
-const NOT_YET: [&str; 19] = [
+const NOT_YET: [&str; 16] = [
     "--filter-non-skb-funcs",
     "--filter-skb-expr",
     "--filter-trace-tc",
@@ -34,9 +34,6 @@ const NOT_YET: [&str; 19] = [
     "--filter-tunnel-pcap-l3",
     "--filter-xdp-expr",
     "--output-bpfmap",
-    "--output-file-compress",
-    "--output-file-max-age",
-    "--output-file-max-backups",
     "--output-skb",
     "--output-skb-metadata",
     "--output-skb-shared-info",
