@@ -53,7 +53,7 @@ fn check(flags: &str, identity: Identity, random: &mut Random) {
             name: random.name(),
             kind: [TargetKind::Function, TargetKind::Tc, TargetKind::Xdp][n % 3],
             has_reason: n % 2 == 0,
-            address: Some(random.next()),
+            addresses: vec![random.next()],
         })
         .collect();
     let reasons: Vec<_> = (0..8).map(|number| (number, random.name())).collect();
