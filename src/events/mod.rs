@@ -1,14 +1,15 @@
 //! Records from the kernel, in batches, and how many were lost.
 
-mod ring;
+mod reader;
+mod source;
 
 use crate::load::Loaded;
-use crate::plan::{Plan, Transport};
-use crate::program::{COUNTERS, EVENTS, SHARED};
+use crate::plan::Plan;
+use crate::program::COUNTERS;
 use crate::sys::bpf;
-use crate::sys::mmap::RingReader;
 use crate::sys::stop::Stop;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use source::Source;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -54,15 +55,13 @@ const WAITING: usize = 32;
 
 /// Starts reading. When `stop` is asked for, an empty batch comes; reading goes on until [`Events::end`].
 pub fn follow(loaded: &Loaded, plan: &Plan, stop: &Arc<Stop>) -> io::Result<Events> {
-    let Transport::Ring { bytes } = plan.transport;
-    let ring = RingReader::new(loaded.map(EVENTS), bytes)?;
-    let shared = loaded.map(SHARED).try_clone_to_owned()?;
+    let source = Source::open(loaded, plan.transport)?;
     let (send, batches) = crossbeam_channel::bounded(WAITING);
     let size = plan.layout.size() as usize;
     let ending = Arc::new(AtomicBool::new(false));
     let reader = std::thread::Builder::new().name("reader".into()).spawn({
         let (stop, ending) = (stop.clone(), ending.clone());
-        move || ring::Reader { ring, shared, size, send, ending }.run(&stop)
+        move || reader::Reader { source, size, send, ending }.run(&stop)
     })?;
     Ok(Events {
         batches,

@@ -24,6 +24,8 @@ pub struct Host {
     pub btf: Arc<Btf>,
     /// What programs may do.
     pub features: Features,
+    /// How many CPUs there may be.
+    pub cpus: u32,
     /// The functions with an skb that `--filter-func` keeps.
     pub functions: Targets,
     /// Why the list of traceable functions was not used.
@@ -136,7 +138,8 @@ impl Host {
         }
         let (no_list, no_symbols) = locate(&mut functions, roots, &btf);
         let features = Features::try_all(&btf);
-        Ok(Host { release, btf, features, functions, no_list, no_symbols, wanted, netns, ifindex })
+        let cpus = sys::bpf::possible_cpus().unwrap_or(1) as u32;
+        Ok(Host { release, btf, features, cpus, functions, no_list, no_symbols, wanted, netns, ifindex })
     }
 }
 

@@ -3,7 +3,7 @@
 use super::kernel::Kernel;
 use super::{Backend, Columns, Filters, Memory, Plan, PlanError, Target, Transport, targets};
 use crate::btf::PointerSet;
-use crate::cli::{Args, Timestamp};
+use crate::cli::{Args, EventBuffer, Timestamp};
 use crate::error::Error;
 use crate::host::survey::Host;
 use crate::record::Identity;
@@ -92,7 +92,7 @@ impl Plan {
         Ok(Plan {
             backend,
             memory,
-            transport: Transport::Ring { bytes: ring_size(args.buffer_size) },
+            transport: transport(args, host),
             targets,
             filters,
             layout: columns.layout(identity),
@@ -109,8 +109,21 @@ fn expression(text: &str) -> Result<Option<Graph>, Error> {
     filter_compiler::compile(text, LinkType::En10Mb, &System::new()).map(Some).map_err(Error::Expression)
 }
 
+/// A ring buffer if there is one and nothing else was asked for.
+fn transport(args: &Args, host: &Host) -> Transport {
+    let ring = match args.event_buffer {
+        Some(wanted) => wanted == EventBuffer::Ring,
+        None => host.features.ring_buffer.is_ok(),
+    };
+    if ring {
+        return Transport::Ring { bytes: power_of_two(args.buffer_size) };
+    }
+    let cpus = host.cpus.max(1);
+    Transport::Perf { bytes: power_of_two(args.buffer_size / u64::from(cpus)), cpus }
+}
+
 /// The next power of two, within what the kernel accepts.
-fn ring_size(bytes: u64) -> u32 {
+fn power_of_two(bytes: u64) -> u32 {
     let bytes = bytes.clamp(64 << 10, 1 << 30);
     u32::try_from(bytes.next_power_of_two()).unwrap_or(1 << 30)
 }

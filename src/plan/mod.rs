@@ -54,6 +54,13 @@ pub enum Transport {
         /// Size: a power of two, a multiple of the page size.
         bytes: u32,
     },
+    /// A perf buffer for each CPU. Records of different CPUs come out of order.
+    Perf {
+        /// Size for each CPU: a power of two, a multiple of the page size.
+        bytes: u32,
+        /// How many CPUs there may be.
+        cpus: u32,
+    },
 }
 
 /// What a packet must pass.

@@ -1,12 +1,12 @@
 //! What a program sends: a record with exactly the fields of this run.
 
-use crate::plan::Plan;
 use crate::plan::kernel::{Kernel, Spot};
+use crate::plan::{Plan, Transport};
 use crate::program::locate::Packet;
 use crate::program::read::{self, View};
 use crate::program::{COUNTERS, EVENTS, Entry, SHARED};
 use crate::record::{Field, HEADER_BYTES, Layout};
-use asm::{Asm, Helper, Label, Mem, R0, R1, R2, R3, R7, R8, R9, Size, W0, W1, u32, u64};
+use asm::{Asm, Helper, Label, Mem, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Size, W0, W1, W3, u32, u64};
 
 /// The members of `struct sk_buff` that the record of this run needs.
 pub fn wanted(kernel: &Kernel, layout: &Layout) -> Vec<Spot> {
@@ -27,27 +27,53 @@ pub fn wanted(kernel: &Kernel, layout: &Layout) -> Vec<Spot> {
     out
 }
 
-/// Emits: reserve a record, fill it, send it. A record that finds no room is counted.
+/// Emits: make room for a record, fill it, send it. A record that finds no room is counted.
 ///
 /// In: R6 = context, R7 = skb, `view` open for [`wanted`], the slots of `packet`. Clobbers everything; ends by
 /// jumping to `end` or falling through to it.
 pub fn send(a: &mut Asm, plan: &Plan, entry: &Entry, view: &View, packet: Packet, end: Label) {
     let layout = &plan.layout;
     let lost = a.label();
-    let filled = a.label();
+    match plan.transport {
+        Transport::Ring { .. } => reserve(a, layout, lost),
+        Transport::Perf { .. } => on_stack(a, layout),
+    }
+    head(a, layout, entry, packet);
+    skb_fields(a, plan, view);
+    devices(a, plan, view);
+    headers(a, layout, packet);
+    match plan.transport {
+        Transport::Ring { .. } => {
+            submit(a);
+            a.jump(end);
+        }
+        Transport::Perf { .. } => {
+            output(a, layout);
+            a.jeq(R0, 0, end);
+        }
+    }
+    a.bind(lost);
+    counters(a);
+    a.jeq(R0, 0, end);
+    a.mov(R1, 1);
+    a.atomic_add(u64(R0), R1);
+}
+
+const NO_WAKEUP: i32 = 1;
+const FORCE_WAKEUP: i32 = 2;
+
+/// R9 = a record in the ring buffer; jumps to `lost` if there is no room.
+fn reserve(a: &mut Asm, layout: &Layout, lost: Label) {
     a.load_map(R1, EVENTS);
     a.mov(R2, layout.size() as i32);
     a.mov(R3, 0);
     a.call(Helper::RingbufReserve);
     a.jeq(R0, 0, lost);
     a.mov(R9, R0);
+}
 
-    head(a, layout, entry, packet);
-    skb_fields(a, plan, view);
-    devices(a, plan, view);
-    headers(a, layout, packet);
-
-    a.bind(filled);
+/// Hands the record at R9 over, and wakes the reader if it asked for it.
+fn submit(a: &mut Asm) {
     let quiet = a.label();
     a.note("does the reader wait?");
     a.load_map_value(R1, SHARED, 0);
@@ -58,17 +84,27 @@ pub fn send(a: &mut Asm, plan: &Plan, entry: &Entry, view: &View, packet: Packet
     a.bind(quiet);
     a.mov(R1, R9);
     a.call(Helper::RingbufSubmit);
-    a.jump(end);
-
-    a.bind(lost);
-    counters(a);
-    a.jeq(R0, 0, end);
-    a.mov(R1, 1);
-    a.atomic_add(u64(R0), R1);
 }
 
-const NO_WAKEUP: i32 = 1;
-const FORCE_WAKEUP: i32 = 2;
+/// R9 = a record on the stack, all zero: a perf buffer takes no bytes that were never written.
+fn on_stack(a: &mut Asm, layout: &Layout) {
+    let record = a.stack_named(layout.size(), "record");
+    for at in (0..layout.size()).step_by(8) {
+        a.store(u64(record + at as i32), 0);
+    }
+    a.lea(R9, record);
+}
+
+/// R0 = 0 if the record at R9 found room in this CPU's perf buffer.
+fn output(a: &mut Asm, layout: &Layout) {
+    const CURRENT_CPU: u32 = u32::MAX;
+    a.mov(R1, R6);
+    a.load_map(R2, EVENTS);
+    a.mov(W3, CURRENT_CPU);
+    a.mov(R4, R9);
+    a.mov(R5, layout.size() as i32);
+    a.call(Helper::PerfEventOutput);
+}
 
 /// Emits R0 = this CPU's counters. Clobbers: R1-R5.
 fn counters(a: &mut Asm) {

@@ -21,7 +21,7 @@ use crate::sys::bpf::{AttachType, MapType, ProgType};
 use asm::{Asm, MapRef, R0};
 use std::fmt;
 
-/// The ring buffer.
+/// The ring buffer, or the perf buffers.
 pub const EVENTS: MapRef = MapRef(0);
 /// One u64 for each CPU: records that found no room.
 pub const COUNTERS: MapRef = MapRef(1);
@@ -167,9 +167,16 @@ pub fn build(plan: &Plan) -> Result<Programs, BuildError> {
 }
 
 fn maps(plan: &Plan) -> Vec<MapSpec> {
-    let Transport::Ring { bytes } = plan.transport;
+    let events = match plan.transport {
+        Transport::Ring { bytes } => {
+            MapSpec { kind: MapType::RingBuf, name: "whither_events", key: 0, value: 0, entries: bytes }
+        }
+        Transport::Perf { cpus, .. } => {
+            MapSpec { kind: MapType::PerfEventArray, name: "whither_events", key: 4, value: 4, entries: cpus }
+        }
+    };
     vec![
-        MapSpec { kind: MapType::RingBuf, name: "whither_events", key: 0, value: 0, entries: bytes },
+        events,
         MapSpec { kind: MapType::PerCpuArray, name: "whither_lost", key: 4, value: 8, entries: 1 },
         MapSpec { kind: MapType::Array, name: "whither_shared", key: 4, value: 8, entries: 1 },
     ]

@@ -138,6 +138,88 @@ fn map_window(map: &OwnedFd, page: u64, size: u64, at: u64) -> io::Result<MmapRa
     MmapOptions::new().offset(2 * page + at).len(WINDOW.min(size) as usize).map_raw_read_only(map.as_raw_fd())
 }
 
+/// The reading side of one CPU's perf buffer (`struct perf_event_mmap_page` in include/uapi/linux/perf_event.h).
+#[derive(Debug)]
+pub struct PerfReader {
+    event: OwnedFd,
+    pages: MmapRaw,
+    page: u64,
+    size: u64,
+    /// A record that wraps is put together here.
+    joined: Vec<u8>,
+}
+
+/// Offsets of `data_head` and `data_tail`.
+const DATA_HEAD: usize = 1024;
+const DATA_TAIL: usize = 1032;
+const PERF_RECORD_SAMPLE: u32 = 9;
+/// `struct perf_event_header` and, of a raw sample, the length of its data.
+const PERF_HEADER: usize = 8;
+
+impl PerfReader {
+    /// Maps the buffer of `event`: `size` bytes, a power of two of pages.
+    pub fn new(event: OwnedFd, size: u32) -> io::Result<PerfReader> {
+        let page = page_size() as u64;
+        let size = u64::from(size);
+        let pages = MmapOptions::new().len((page + size) as usize).map_raw(event.as_raw_fd())?;
+        Ok(PerfReader { event, pages, page, size, joined: Vec::new() })
+    }
+
+    fn word(&self, offset: usize) -> &AtomicU64 {
+        // SAFETY: both words are 8-byte aligned in the first page, which lives as long as `self`.
+        unsafe { AtomicU64::from_ptr(self.pages.as_mut_ptr().add(offset).cast()) }
+    }
+
+    /// Whether nothing is there to read.
+    pub fn is_empty(&self) -> bool {
+        self.word(DATA_HEAD).load(Ordering::Acquire) == self.word(DATA_TAIL).load(Ordering::Relaxed)
+    }
+
+    /// Copies `length` bytes at `position` to `joined`.
+    fn copy(&mut self, position: u64, length: usize) {
+        let at = (position & (self.size - 1)) as usize;
+        let first = length.min(self.size as usize - at);
+        self.joined.clear();
+        for (from, count) in [(at, first), (0, length - first)] {
+            // SAFETY: the range lies inside the data pages; the kernel does not write to bytes between tail and head.
+            let part = unsafe { std::slice::from_raw_parts(self.pages.as_ptr().add(self.page as usize + from), count) };
+            self.joined.extend_from_slice(part);
+        }
+    }
+
+    /// Calls `each` with the data of every sample that is ready, at most `limit`, and says how many there were.
+    pub fn drain(&mut self, limit: usize, mut each: impl FnMut(&[u8])) -> usize {
+        let head = self.word(DATA_HEAD).load(Ordering::Acquire);
+        let mut tail = self.word(DATA_TAIL).load(Ordering::Relaxed);
+        let mut count = 0;
+        while tail != head && count < limit {
+            self.copy(tail, PERF_HEADER);
+            let kind = u32::from_ne_bytes(self.joined[..4].try_into().unwrap_or_default());
+            let length = usize::from(u16::from_ne_bytes(self.joined[6..8].try_into().unwrap_or_default()));
+            if length < PERF_HEADER {
+                // Not a record: nothing behind it can be understood either.
+                tail = head;
+                break;
+            }
+            if kind == PERF_RECORD_SAMPLE && length >= PERF_HEADER + 4 {
+                self.copy(tail, length);
+                each(&self.joined[PERF_HEADER + 4..]);
+                count += 1;
+            }
+            tail += length as u64;
+        }
+        self.word(DATA_TAIL).store(tail, Ordering::Release);
+        count
+    }
+}
+
+impl AsFd for PerfReader {
+    /// The event, readable for poll when there is something to read.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
+    }
+}
+
 /// Size of a memory page in bytes.
 pub fn page_size() -> usize {
     // SAFETY: sysconf has no preconditions.

@@ -55,16 +55,13 @@ impl Stop {
         self.signalled.load(Ordering::SeqCst)
     }
 
-    /// Waits until the end is asked for, `source` is readable, or `limit` has passed (`None`: no limit).
-    pub fn wait(&self, source: Option<BorrowedFd<'_>>, limit: Option<Duration>) {
-        if self.requested.load(Ordering::SeqCst) && source.is_none() {
-            return;
-        }
+    /// Waits until the end is asked for, one of `sources` is readable, or `limit` has passed (`None`: no limit).
+    pub fn wait<'f>(&'f self, sources: impl IntoIterator<Item = BorrowedFd<'f>>, limit: Option<Duration>) {
         let mut fds = vec![
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.wake.as_fd(), PollFlags::POLLIN),
         ];
-        fds.extend(source.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        fds.extend(sources.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         // Interrupted or not: the caller looks again.
         let _ = nix::poll::ppoll(&mut fds, limit.map(TimeSpec::from), None);
     }

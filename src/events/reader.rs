@@ -1,29 +1,25 @@
-//! Emptying the ring buffer.
+//! Emptying the kernel's buffer.
 
 use super::Batch;
-use crate::sys::bpf;
-use crate::sys::mmap::RingReader;
+use super::source::Source;
 use crate::sys::stop::Stop;
 use crossbeam_channel::Sender;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Bytes of records in one batch.
 const BATCH: usize = 64 << 10;
-/// Pause when the ring is empty but was not for long.
+/// Pause when the buffer is empty but was not for long.
 const PAUSE: Duration = Duration::from_micros(200);
-/// How long the ring must be empty before the reader asks to be woken.
+/// How long the buffer must be empty before the reader asks to be woken.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// Reads the ring and sends batches on.
+/// Reads the buffer and sends batches on.
 pub struct Reader {
-    /// The ring.
-    pub ring: RingReader,
-    /// The map through which programs learn that the reader waits.
-    pub shared: OwnedFd,
+    /// The buffer.
+    pub source: Source,
     /// Size of a record in bytes.
     pub size: usize,
     /// Where batches go.
@@ -33,13 +29,13 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Runs until nothing more will come and the ring is empty. When `stop` is asked for, an empty batch tells the
+    /// Runs until nothing more will come and the buffer is empty. When `stop` is asked for, an empty batch tells the
     /// other side, which then silences the programs.
     pub fn run(mut self, stop: &Stop) -> io::Result<()> {
         let mut last = Instant::now();
         let mut told = false;
         loop {
-            // Asked before draining: what is in the ring by then will be sent.
+            // Asked before draining: what is in the buffer by then will be sent.
             let ending = self.ending.load(Ordering::Acquire);
             let mut bytes = Vec::new();
             let read = self.drain(&mut bytes)?;
@@ -55,34 +51,25 @@ impl Reader {
             } else if told {
                 std::thread::sleep(PAUSE);
             } else if last.elapsed() < PATIENCE {
-                stop.wait(None, Some(PAUSE));
+                stop.wait([], Some(PAUSE));
             } else {
-                self.sleep(stop)?;
+                self.source.sleep(stop)?;
                 last = Instant::now();
             }
         }
     }
 
-    /// Copies records into `bytes`, at most a batch.
+    /// Copies records into `bytes`, about a batch.
     fn drain(&mut self, bytes: &mut Vec<u8>) -> io::Result<usize> {
         let size = self.size;
         let limit = (BATCH / size).max(1);
-        if self.ring.backlog() > 0 {
+        if !self.source.is_empty() {
             bytes.reserve(limit * size);
         }
-        self.ring.drain(limit, |record| {
+        self.source.drain(limit, |record| {
             if let Some(record) = record.get(..size) {
                 bytes.extend_from_slice(record);
             }
         })
-    }
-
-    /// Waits until a program wakes us. The order matters: say that we wait, look once more, then wait.
-    fn sleep(&mut self, stop: &Stop) -> io::Result<()> {
-        bpf::map_update(self.shared.as_fd(), 0, &1u64.to_ne_bytes())?;
-        if self.ring.backlog() == 0 {
-            stop.wait(Some(self.ring.as_fd()), None);
-        }
-        bpf::map_update(self.shared.as_fd(), 0, &0u64.to_ne_bytes())
     }
 }
