@@ -57,7 +57,7 @@ pub fn parse(text: &str) -> Result<Ast, Error> {
 pub fn compile(text: &str, link: LinkType, names: &dyn Names) -> Result<Graph, Error> {
     let ast = parse(text)?; // what was typed
     let lowered = lower::lower(&ast, link, names)?; // what it means
-    optimise::checked(lowered, text) // the same meaning in fewer tests
+    optimise::checked(lowered, text, || lower::lower(&ast, link, names)) // the same meaning in fewer tests
 }
 
 /// Compiles an expression without optimising it: as many tests as were typed.

@@ -4,13 +4,13 @@ use super::{Comparison, Graph, Node, NodeId, Operand, Target, Test, Value, Value
 use crate::LinkType;
 use crate::ast::BinaryOp;
 use crate::error::Limit;
-use crate::hash::Map;
+use crate::hash::Positions;
 
 /// Collects nodes; successors are made before predecessors.
 pub struct Builder {
     pub values: Values,
     nodes: Vec<Node>,
-    ids: Map<Node, NodeId>,
+    places: Positions,
     /// Whether there were more nodes than [`Limit::Tests`] allows; the graph is then wrong.
     pub overflow: bool,
 }
@@ -24,8 +24,9 @@ pub enum Simple {
 }
 
 impl Builder {
-    pub fn new(values: Values) -> Builder {
-        Builder { values, nodes: Vec::new(), ids: Map::default(), overflow: false }
+    /// With room for about `count` nodes.
+    pub fn new(values: Values, count: usize) -> Builder {
+        Builder { values, nodes: Vec::with_capacity(count), places: Positions::with_room(count), overflow: false }
     }
 
     /// A node, or where it would lead to if the test does not matter.
@@ -43,17 +44,15 @@ impl Builder {
     }
 
     fn intern(&mut self, node: Node) -> Target {
-        if let Some(&id) = self.ids.get(&node) {
-            return Target::Node(id);
-        }
         if self.nodes.len() >= Limit::Tests.max() {
             self.overflow = true;
             return Target::Reject;
         }
-        let id = NodeId(self.nodes.len() as u32);
-        self.nodes.push(node);
-        self.ids.insert(node, id);
-        Target::Node(id)
+        let at = self.places.find_or_add(&self.nodes, &node);
+        if at == self.nodes.len() {
+            self.nodes.push(node);
+        }
+        Target::Node(NodeId(at as u32))
     }
 
     /// Brings a test into the one form that equal tests share. Knows nothing about what packets can hold: that is

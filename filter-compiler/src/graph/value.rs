@@ -1,10 +1,10 @@
 //! Numbers computed from a packet: an arena in which equal expressions have equal numbers.
 
 use crate::ast::BinaryOp;
-use crate::hash::Map;
+use crate::hash::Positions;
 
 /// Names a value of one graph.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct ValueId(pub(crate) u32);
 
 impl ValueId {
@@ -88,7 +88,7 @@ impl Size {
 #[derive(Clone, Debug, Default)]
 pub struct Values {
     list: Vec<Value>,
-    ids: Map<Value, ValueId>,
+    places: Positions,
     /// Per value, what it cannot exceed.
     max: Vec<u32>,
     /// Per value, how many intermediate results are kept at a time while it is computed.
@@ -146,16 +146,15 @@ impl Values {
     }
 
     fn intern(&mut self, value: Value) -> ValueId {
-        if let Some(&id) = self.ids.get(&value) {
+        let id = ValueId(self.places.find_or_add(&self.list, &value) as u32);
+        if id.index() < self.list.len() {
             return id;
         }
-        let id = ValueId(self.list.len() as u32);
         let (max, cells, divides) = (self.bound(value), self.count_cells(value), self.has_division(value));
         self.list.push(value);
         self.max.push(max);
         self.cells.push(cells);
         self.divides.push(divides);
-        self.ids.insert(value, id);
         id
     }
 

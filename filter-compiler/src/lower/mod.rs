@@ -48,7 +48,7 @@ pub fn lower(ast: &Ast, link: LinkType, names: &dyn Names) -> Result<Lowered, Er
         None => Formula::Const(true),
     };
     let states = lower.states.len();
-    let mut builder = Builder::new(lower.values);
+    let mut builder = Builder::new(lower.values, 16);
     let root = if states == 1 {
         formula.build(&mut builder, Target::Accept, Target::Reject)
     } else {

@@ -5,25 +5,52 @@
 //! exchanged, as long as no load moves up: a test can move to where its value has been loaded already.
 
 use crate::graph::{Builder, Comparison, Graph, Node, Operand, Target, Test, ValueId, Values};
+use crate::hash::Map as Table;
 
 /// The pass.
 pub fn group(graph: Graph) -> (Graph, bool) {
     let Graph { link, root, nodes, values, has_vlan } = graph;
     let clusters = Clusters::find(&nodes, &values, root);
-    let mut builder = Builder::new(values);
+    let steps = clusters.plan();
+    if steps.iter().all(|(_, step)| matches!(step, Step::Keep)) {
+        return (Graph { link, root, nodes, values, has_vlan }, false);
+    }
+    let maps: Vec<Option<Map>> =
+        steps.iter().map(|(head, step)| matches!(step, Step::Remake).then(|| clusters.map(*head))).collect();
+    let members = clusters.next;
+    let mut builder = Builder::new(values, nodes.len());
     let mut built = vec![Target::Reject; nodes.len()];
-    for (at, step) in clusters.plan(&nodes).into_iter().rev() {
-        let moved = |target: Target| target.node().map_or(target, |id| built[id.index()]);
-        built[at] = match step {
-            Step::Cluster(cluster) => rebuild(&mut builder, cluster, moved),
-            Step::Chain { parts, common, end } => {
+    for ((head, step), map) in steps.into_iter().zip(maps).rev() {
+        match (step, map) {
+            (Step::Chain { parts, common, end }, _) => {
+                let moved = |target: Target| target.node().map_or(target, |id| built[id.index()]);
                 let (common, mut target) = (moved(common), moved(end));
                 for part in parts.into_iter().rev() {
                     target = part.build(&mut builder, common, target);
                 }
-                target
+                built[head] = target;
             }
-        };
+            (_, Some(map)) => {
+                let moved = |target: Target| target.node().map_or(target, |id| built[id.index()]);
+                let map = joined(map.into_iter().map(|(high, target)| (high, moved(target))));
+                built[head] = match compared(&nodes[head].test, &builder.values) {
+                    Some(value) => decide(&mut builder, value, map),
+                    None => Target::Reject,
+                };
+            }
+            (_, None) => {
+                let mut list: Vec<usize> = Vec::new();
+                let mut at = head;
+                while at != END {
+                    list.push(at);
+                    at = members[at];
+                }
+                for at in list.into_iter().rev() {
+                    let moved = |target: Target| target.node().map_or(target, |id| built[id.index()]);
+                    built[at] = builder.node(nodes[at].test, moved(nodes[at].yes), moved(nodes[at].no));
+                }
+            }
+        }
     }
     let root = root.node().map_or(root, |id| built[id.index()]);
     let graph = builder.finish(root, link, has_vlan);
@@ -34,42 +61,40 @@ pub fn group(graph: Graph) -> (Graph, bool) {
 /// Numbers up to and including the first field go to the second, from where the entry before ended.
 type Map = Vec<(u32, Target)>;
 
-/// Nodes that decide about one thing.
-struct Cluster {
-    kind: Kind,
-    /// All different exits.
-    exits: Vec<Target>,
-}
+/// No node.
+const END: usize = usize::MAX;
 
-enum Kind {
-    /// A value compared with constants.
-    Numbers(ValueId, Map),
-    /// Any other test.
-    Single(Node),
-}
-
-struct Clusters {
-    /// By the node where it is entered.
-    list: Vec<Option<Cluster>>,
-    /// For each node that enters a cluster: the only cluster that leads to it, if there is only one.
-    from: Vec<Option<usize>>,
-    /// For each node: the value that all tests before it are about, if it is only one.
+/// Which nodes decide about one value together. A cluster is named by the node where it is entered.
+struct Clusters<'a> {
+    nodes: &'a [Node],
+    values: &'a Values,
+    /// Per node: its cluster.
+    of: Vec<usize>,
+    /// Per node: the next one in its cluster, in topological order.
+    next: Vec<usize>,
+    /// Per node: the cluster that all edges to it come from; `END` if there are several or the graph is entered there.
+    from: Vec<usize>,
+    /// Per node: the value that all tests before it are about, if it is only one.
     before: Vec<Option<ValueId>>,
+    /// Per cluster: its exits, if they are exactly two and it may change its place.
+    exits: Vec<Option<[Target; 2]>>,
 }
 
-enum Step<'a> {
-    Cluster(&'a Cluster),
+/// Longer chains are looked at in parts.
+const LONGEST_CHAIN: usize = 512;
+
+enum Step {
+    /// The nodes stay as they are.
+    Keep,
+    /// The tests are made anew.
+    Remake,
     /// Clusters with a common exit, in their new order.
-    Chain {
-        parts: Vec<Part>,
-        common: Target,
-        end: Target,
-    },
+    Chain { parts: Vec<Part>, common: Target, end: Target },
 }
 
 /// One cluster, or several of the same value: what leads to the common exit.
 enum Part {
-    /// The ranges of numbers that do.
+    /// The ranges of numbers that do, and the largest number there is.
     Numbers(ValueId, Vec<(u32, u32)>, u32),
     /// Whether one of the bits being set does.
     Bits(ValueId, u32),
@@ -77,6 +102,7 @@ enum Part {
     Single(Test, bool),
 }
 
+/// The value, if the test compares it with a constant and may be moved.
 fn compared(test: &Test, values: &Values) -> Option<ValueId> {
     match test {
         Test::Compare { left, right: Operand::Const(_), .. } if !values.divides(*left) => Some(*left),
@@ -84,90 +110,129 @@ fn compared(test: &Test, values: &Values) -> Option<ValueId> {
     }
 }
 
-impl Clusters {
-    fn find(nodes: &[Node], values: &Values, root: Target) -> Clusters {
-        // Per node: the cluster it is in, and the cluster all edges to it come from.
-        let mut cluster = vec![usize::MAX; nodes.len()];
-        let mut from: Vec<Option<usize>> = vec![None; nodes.len()];
-        let mut several = vec![false; nodes.len()];
+impl<'a> Clusters<'a> {
+    fn find(nodes: &'a [Node], values: &'a Values, root: Target) -> Clusters<'a> {
+        const UNKNOWN: usize = END - 1;
+        let mut of = vec![END; nodes.len()];
+        let mut next = vec![END; nodes.len()];
+        let mut last: Vec<usize> = (0..nodes.len()).collect();
+        let mut from = vec![UNKNOWN; nodes.len()];
         if let Target::Node(root) = root {
-            several[root.index()] = true;
+            from[root.index()] = END;
         }
-        let mut members: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
         for (at, node) in nodes.iter().enumerate() {
-            let inside = from[at].filter(|&head| {
-                !several[at]
-                    && compared(&node.test, values).is_some()
-                    && compared(&node.test, values) == compared(&nodes[head].test, values)
-            });
-            cluster[at] = inside.unwrap_or(at);
-            members[cluster[at]].push(at);
-            for next in [node.yes, node.no].into_iter().filter_map(Target::node) {
-                let next = next.index();
-                match from[next] {
-                    None => from[next] = Some(cluster[at]),
-                    Some(known) if known != cluster[at] => several[next] = true,
-                    Some(_) => {}
-                }
+            let head = from[at];
+            let value = compared(&node.test, values);
+            let inside = head < UNKNOWN && value.is_some() && value == compared(&nodes[head].test, values);
+            of[at] = if inside { head } else { at };
+            if inside {
+                next[last[head]] = at;
+                last[head] = at;
+            }
+            for to in [node.yes, node.no].into_iter().filter_map(Target::node) {
+                let slot = &mut from[to.index()];
+                *slot = if *slot == UNKNOWN || *slot == of[at] { of[at] } else { END };
             }
         }
-        let mut list: Vec<Option<Cluster>> = (0..nodes.len()).map(|_| None).collect();
-        for (head, members) in members.iter().enumerate().filter(|(_, members)| !members.is_empty()) {
-            let kind = match compared(&nodes[head].test, values) {
-                Some(value) => Kind::Numbers(value, map(nodes, members, values.max(value))),
-                None => Kind::Single(nodes[head]),
-            };
-            let mut exits: Vec<Target> = match &kind {
-                Kind::Numbers(_, map) => map.iter().map(|entry| entry.1).collect(),
-                // Keeps its place: chains are made of clusters with two exits.
-                Kind::Single(node) if node.test.is_fixed(values) => Vec::new(),
-                Kind::Single(node) => vec![node.yes, node.no],
-            };
-            let mut seen: Vec<Target> = Vec::new();
-            exits.retain(|exit| {
-                let new = seen.len() > 2 || !seen.contains(exit);
-                if new {
-                    seen.push(*exit);
-                }
-                new
-            });
-            list[head] = Some(Cluster { kind, exits });
+        let exits = vec![None; nodes.len()];
+        let mut clusters = Clusters { nodes, values, of, next, from, before: values_before(nodes, root), exits };
+        for head in 0..nodes.len() {
+            if clusters.of[head] == head {
+                clusters.exits[head] = clusters.two_exits(head);
+            }
         }
-        let from = from.into_iter().zip(several).map(|(from, several)| from.filter(|_| !several)).collect();
-        Clusters { list, from, before: values_before(nodes, root) }
+        clusters
     }
 
-    /// What to build for each node that enters something.
-    fn plan(&self, nodes: &[Node]) -> Vec<(usize, Step<'_>)> {
-        let mut taken = vec![false; nodes.len()];
-        let mut steps = Vec::new();
-        for (head, cluster) in self.list.iter().enumerate() {
-            let Some(cluster) = cluster else { continue };
-            if taken[head] {
+    fn members(&self, head: usize) -> impl Iterator<Item = usize> + '_ {
+        std::iter::successors(Some(head), |&at| Some(self.next[at]).filter(|&next| next != END))
+    }
+
+    /// Whether an edge from a node of cluster `head` leads out of it.
+    fn leaves(&self, head: usize, target: Target) -> bool {
+        target.node().is_none_or(|id| self.of[id.index()] != head)
+    }
+
+    /// The exits of a cluster, if they are exactly two and it may change its place.
+    fn two_exits(&self, head: usize) -> Option<[Target; 2]> {
+        if self.nodes[head].test.is_fixed(self.values) {
+            return None;
+        }
+        let mut exits: [Option<Target>; 2] = [None, None];
+        for at in self.members(head) {
+            for target in [self.nodes[at].yes, self.nodes[at].no] {
+                if self.leaves(head, target) && !exits.contains(&Some(target)) {
+                    *exits.iter_mut().find(|exit| exit.is_none())? = Some(target);
+                }
+            }
+        }
+        Some([exits[0]?, exits[1]?])
+    }
+
+    /// What to do with each cluster, in topological order; those that become part of a chain before them are left out.
+    fn plan(&self) -> Vec<(usize, Step)> {
+        let mut taken = vec![false; self.nodes.len()];
+        let mut steps = Vec::with_capacity(self.nodes.len());
+        for head in 0..self.nodes.len() {
+            if self.of[head] != head || taken[head] {
                 continue;
             }
-            let chains = match cluster.exits[..] {
-                [one, other] => [self.chain(head, one), self.chain(head, other)],
-                _ => [Vec::new(), Vec::new()],
-            };
-            let longest = usize::from(chains[1].len() > chains[0].len());
-            let chosen = [longest, 1 - longest].into_iter().find_map(|which| {
-                let common = cluster.exits.get(which)?;
-                Some((self.regroup(head, &chains[which], *common)?, which))
+            let chosen = self.exits[head].and_then(|exits| {
+                let mut chains = exits.map(|common| (self.chain(head, common), common));
+                if chains[1].0.len() > chains[0].0.len() {
+                    chains.swap(0, 1);
+                }
+                chains.into_iter().find_map(|(chain, common)| {
+                    let parts = self.regroup(head, &chain, common)?;
+                    Some((parts, chain, common))
+                })
             });
-            match chosen {
-                Some((parts, which)) => {
-                    let chain = &chains[which];
-                    for &(link, _) in chain {
+            let step = match chosen {
+                Some((parts, chain, common)) => {
+                    for &(link, _) in &chain {
                         taken[link] = true;
                     }
                     let end = chain.last().map_or(Target::Reject, |&(_, end)| end);
-                    steps.push((head, Step::Chain { parts, common: cluster.exits[which], end }));
+                    Step::Chain { parts, common, end }
                 }
-                None => steps.push((head, Step::Cluster(cluster))),
-            }
+                None if self.is_neat(head) => Step::Keep,
+                None => Step::Remake,
+            };
+            steps.push((head, step));
         }
         steps
+    }
+
+    /// Whether making the tests of a cluster anew would give the same: one test, or a short list of single numbers in
+    /// order, far from each other.
+    fn is_neat(&self, head: usize) -> bool {
+        let mut before: Option<(bool, u32)> = None;
+        let mut at = head;
+        let mut count = 0;
+        loop {
+            let node = &self.nodes[at];
+            let next = self.next[at];
+            if count == 0 && next == END {
+                return true;
+            }
+            let Test::Compare { op: Comparison::Equal, right: Operand::Const(number), .. } = node.test else {
+                return false;
+            };
+            let key = (node.yes.node().is_none(), number);
+            let in_order = before.is_none_or(|before| before < key && before.1.abs_diff(number) > 1);
+            if !in_order || !self.leaves(head, node.yes) || number == 0 {
+                return false;
+            }
+            (before, count) = (Some(key), count + 1);
+            if next == END {
+                // A number at the upper end is as good as a range.
+                return count <= LINEAR && self.leaves(head, node.no);
+            }
+            if self.leaves(head, node.no) {
+                return false;
+            }
+            at = next;
+        }
     }
 
     /// Clusters from `head` on with the exit `common` and only one other, which leads to the next and is the only way
@@ -175,15 +240,15 @@ impl Clusters {
     fn chain(&self, head: usize, common: Target) -> Vec<(usize, Target)> {
         let mut chain = Vec::new();
         let mut at = head;
-        while let Some(cluster) = &self.list[at] {
-            let other = match cluster.exits[..] {
+        while let Some(exits) = self.exits[at].filter(|_| chain.len() < LONGEST_CHAIN) {
+            let other = match exits {
                 [one, other] if one == common => other,
                 [other, one] if one == common => other,
                 _ => break,
             };
             chain.push((at, other));
             match other {
-                Target::Node(next) if self.from[next.index()] == Some(at) => at = next.index(),
+                Target::Node(next) if self.from[next.index()] == at => at = next.index(),
                 _ => break,
             }
         }
@@ -193,36 +258,63 @@ impl Clusters {
     /// The parts of a chain with those of one value together, and those of the value at hand first; `None` if that
     /// changes nothing.
     fn regroup(&self, head: usize, chain: &[(usize, Target)], common: Target) -> Option<Vec<Part>> {
+        if chain.len() < 2 {
+            return None;
+        }
+        let about = |at: usize| tested(&self.nodes[at].test);
+        let repeats = || {
+            let mut seen: Table<ValueId, ()> = Table::default();
+            chain.iter().any(|&(at, _)| about(at).is_some_and(|value| seen.insert(value, ()).is_some()))
+        };
+        let at_hand = self.before[head];
+        let comes_late = at_hand.is_some() && chain.iter().skip(1).any(|&(at, _)| about(at) == at_hand);
+        if !comes_late && !repeats() {
+            return None;
+        }
         let mut parts: Vec<Part> = Vec::with_capacity(chain.len());
+        // Where the part is that takes more of the same kind.
+        let mut places: Table<(bool, ValueId), usize> = Table::default();
         for &(at, _) in chain {
-            let part = match &self.list[at].as_ref()?.kind {
-                Kind::Numbers(value, map) => Part::Numbers(*value, ranges(map, common), map.last()?.0),
-                Kind::Single(node) => match node.test {
-                    Test::Bits { value, mask: Operand::Const(mask) } if node.yes == common => Part::Bits(value, mask),
-                    test => Part::Single(test, node.yes == common),
-                },
+            let node = &self.nodes[at];
+            let part = match (compared(&node.test, self.values), node.test) {
+                (Some(value), _) => {
+                    let map = self.map(at);
+                    Part::Numbers(value, ranges(&map, common), map.last()?.0)
+                }
+                (None, Test::Bits { value, mask: Operand::Const(mask) }) if node.yes == common => {
+                    Part::Bits(value, mask)
+                }
+                (None, test) => Part::Single(test, node.yes == common),
             };
-            let same = parts.iter_mut().find_map(|known| match (known, &part) {
-                (Part::Numbers(a, ranges, _), Part::Numbers(b, more, _)) if a == b => {
-                    ranges.extend(more);
-                    Some(())
+            let key = match &part {
+                Part::Numbers(value, ..) => Some((false, *value)),
+                Part::Bits(value, _) => Some((true, *value)),
+                Part::Single(..) => None,
+            };
+            match (key.and_then(|key| places.get(&key)).map(|&place| &mut parts[place]), part) {
+                (Some(Part::Numbers(_, ranges, _)), Part::Numbers(_, more, _)) => ranges.extend(more),
+                (Some(Part::Bits(_, mask)), Part::Bits(_, more)) => *mask |= more,
+                (_, part) => {
+                    if let Some(key) = key {
+                        places.insert(key, parts.len());
+                    }
+                    parts.push(part);
                 }
-                (Part::Bits(a, mask), Part::Bits(b, more)) if a == b => {
-                    *mask |= more;
-                    Some(())
-                }
-                _ => None,
-            });
-            if same.is_none() {
-                parts.push(part);
             }
         }
-        let at_hand = |part: &Part| part.value().is_some() && part.value() == self.before[head];
-        let moves = parts.iter().skip(1).any(at_hand) && !at_hand(&parts[0]);
+        let is_at_hand = |part: &Part| part.value().is_some() && part.value() == at_hand;
+        let moves = parts.iter().skip(1).any(is_at_hand) && !is_at_hand(&parts[0]);
         if moves {
-            parts.sort_by_key(|part| !at_hand(part));
+            parts.sort_by_key(|part| !is_at_hand(part));
         }
         (moves || parts.len() < chain.len()).then_some(parts)
+    }
+
+    /// Where each number leads to from the entry of a cluster.
+    fn map(&self, head: usize) -> Map {
+        let members: Vec<usize> = self.members(head).collect();
+        let max = compared(&self.nodes[head].test, self.values).map_or(u32::MAX, |value| self.values.max(value));
+        map(self.nodes, &members, max)
     }
 }
 
@@ -295,16 +387,6 @@ fn joined(entries: impl Iterator<Item = (u32, Target)>) -> Map {
         }
     }
     map
-}
-
-fn rebuild(builder: &mut Builder, cluster: &Cluster, moved: impl Fn(Target) -> Target) -> Target {
-    match &cluster.kind {
-        Kind::Single(node) => builder.node(node.test, moved(node.yes), moved(node.no)),
-        Kind::Numbers(value, map) => {
-            let map = joined(map.iter().map(|&(high, target)| (high, moved(target))));
-            decide(builder, *value, map)
-        }
-    }
 }
 
 /// Per node, the value that all tests that lead to it are about.

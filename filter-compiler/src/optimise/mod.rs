@@ -22,7 +22,13 @@ pub const PASSES: [(&str, Pass); 2] = [("thread", thread::thread), ("group", gro
 const ROUNDS: usize = 20;
 
 /// Optimises, and refuses what no packet can match.
-pub(crate) fn checked(lowered: Lowered, text: &str) -> Result<Graph, Error> {
+///
+/// `again` lowers once more: what was typed is needed only if nothing seems to match.
+pub(crate) fn checked(
+    lowered: Lowered,
+    text: &str,
+    again: impl FnOnce() -> Result<Lowered, Error>,
+) -> Result<Graph, Error> {
     let Lowered { graph, never_rejected, mut doubtful } = lowered;
     if !doubtful.is_empty() {
         let reached = if never_rejected { graph.clone() } else { as_libpcap(graph.clone()) };
@@ -34,9 +40,8 @@ pub(crate) fn checked(lowered: Lowered, text: &str) -> Result<Graph, Error> {
     if graph.root() == Target::Reject && !never_rejected {
         return Err(rejects_all(text));
     }
-    let typed = graph.clone();
     let graph = optimise(graph);
-    if graph.root() == Target::Reject && !never_rejected && is_rejected_by_libpcap(typed) {
+    if graph.root() == Target::Reject && !never_rejected && is_rejected_by_libpcap(again()?.graph) {
         return Err(rejects_all(text));
     }
     Ok(graph)

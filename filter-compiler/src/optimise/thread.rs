@@ -1,9 +1,7 @@
-//! Jumps past tests whose outcome is known, and past tests whose outcome does not matter.
+//! Jumps past tests whose outcome is known.
 //!
 //! Along every edge it is known how the tests before it went. Where ways meet, only what all of them know remains; but
 //! each edge by itself may lead past the tests that follow.
-
-use std::rc::Rc;
 
 use super::domain::Domain;
 use crate::ast::BinaryOp;
@@ -32,19 +30,23 @@ pub fn thread_with<K: Knowledge>(graph: Graph) -> (Graph, bool) {
     let walk = Walk { nodes: &nodes, values: &values };
     let mut known: Vec<Option<K>> = (0..nodes.len()).map(|_| None).collect();
     let mut edges: Vec<Option<(Target, Target)>> = vec![None; nodes.len()];
-    let start = walk.follow(root, &K::default(), LOOKAHEAD);
+    let start = walk.follow(root, &K::default());
     if let Target::Node(id) = start {
         known[id.index()] = Some(K::default());
     }
+    let mut redirected = start != root;
     for at in 0..nodes.len() {
-        let Some(here) = known[at].take() else { continue };
+        let Some(here) = known[at].take() else {
+            redirected = true;
+            continue;
+        };
         let node = &nodes[at];
-        let [no, yes] = [false, true].map(|outcome| {
-            let mut after = here.clone();
-            if !node.test.is_fixed(&values) && !after.assume(&values, &node.test, outcome) {
+        let fixed = node.test.is_fixed(&values);
+        let mut edge = |mut after: K, outcome: bool| {
+            if !fixed && !after.assume(&values, &node.test, outcome) {
                 return None;
             }
-            let target = walk.follow(if outcome { node.yes } else { node.no }, &after, LOOKAHEAD);
+            let target = walk.follow(if outcome { node.yes } else { node.no }, &after);
             if let Target::Node(id) = target {
                 match &mut known[id.index()] {
                     Some(known) => known.meet(&values, &after),
@@ -52,7 +54,10 @@ pub fn thread_with<K: Knowledge>(graph: Graph) -> (Graph, bool) {
                 }
             }
             Some(target)
-        });
+        };
+        let yes = edge(here.clone(), true);
+        let no = edge(here, false);
+        redirected |= yes != Some(node.yes) || no != Some(node.no);
         edges[at] = match (yes, no) {
             (Some(yes), Some(no)) => Some((yes, no)),
             (Some(only), None) | (None, Some(only)) => Some((only, only)),
@@ -60,7 +65,10 @@ pub fn thread_with<K: Knowledge>(graph: Graph) -> (Graph, bool) {
             (None, None) => None,
         };
     }
-    let mut builder = Builder::new(values);
+    if !redirected {
+        return (Graph { link, root, nodes, values, has_vlan }, false);
+    }
+    let mut builder = Builder::new(values, nodes.len());
     let mut built = vec![Target::Reject; nodes.len()];
     for at in (0..nodes.len()).rev() {
         let Some((yes, no)) = edges[at] else { continue };
@@ -73,9 +81,6 @@ pub fn thread_with<K: Knowledge>(graph: Graph) -> (Graph, bool) {
     (graph, changed)
 }
 
-/// How many undecided tests in a row are looked past.
-const LOOKAHEAD: usize = 2;
-
 struct Walk<'a> {
     nodes: &'a [Node],
     values: &'a Values,
@@ -83,57 +88,53 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Where an edge to `target` leads if this is known on it.
-    fn follow<K: Knowledge>(&self, mut target: Target, known: &K, depth: usize) -> Target {
+    fn follow<K: Knowledge>(&self, mut target: Target, known: &K) -> Target {
         while let Target::Node(id) = target {
             let node = &self.nodes[id.index()];
             target = match known.decide(self.values, &node.test) {
                 Some(true) => node.yes,
                 Some(false) => node.no,
-                None => match self.same_anyway(node, known, depth) {
-                    Some(both) => both,
-                    None => break,
-                },
+                None => break,
             };
         }
         target
     }
-
-    /// Where a test leads if both outcomes lead there.
-    fn same_anyway<K: Knowledge>(&self, node: &Node, known: &K, depth: usize) -> Option<Target> {
-        if depth == 0 || node.test.is_fixed(self.values) {
-            return None;
-        }
-        let [yes, no] = [true, false].map(|outcome| {
-            let mut after = known.clone();
-            let possible = after.assume(self.values, &node.test, outcome);
-            possible.then(|| self.follow(if outcome { node.yes } else { node.no }, &after, depth - 1))
-        });
-        match (yes, no) {
-            (Some(yes), Some(no)) if yes == no => Some(yes),
-            (Some(only), None) | (None, Some(only)) => Some(only),
-            _ => None,
-        }
-    }
 }
 
 /// What values can be, and how tests went that are not about one value and a constant.
+///
+/// Copied for every edge, hence no memory of its own for the first few.
 #[derive(Clone, Default)]
 pub struct Facts {
-    /// Sorted by value.
-    domains: Vec<(ValueId, Rc<Domain>)>,
+    first: [Fact; FIRST],
+    count: usize,
+    more: Vec<Fact>,
     outcomes: Vec<(Test, bool)>,
 }
 
+const FIRST: usize = 6;
+
+#[derive(Clone, Copy, Default)]
+struct Fact {
+    value: ValueId,
+    domain: Domain,
+}
+
 impl Facts {
-    fn fact(&self, value: ValueId) -> Option<&Rc<Domain>> {
-        let at = self.domains.binary_search_by_key(&value, |entry| entry.0).ok()?;
-        Some(&self.domains[at].1)
+    fn fact(&self, value: ValueId) -> Option<&Domain> {
+        let known = self.first[..self.count].iter().chain(&self.more).find(|fact| fact.value == value)?;
+        Some(&known.domain)
     }
 
     fn learn(&mut self, value: ValueId, domain: Domain) {
-        match self.domains.binary_search_by_key(&value, |entry| entry.0) {
-            Ok(at) => self.domains[at].1 = Rc::new(domain),
-            Err(at) => self.domains.insert(at, (value, Rc::new(domain))),
+        let known = self.first[..self.count].iter_mut().chain(&mut self.more).find(|fact| fact.value == value);
+        match known {
+            Some(known) => known.domain = domain,
+            None if self.count < FIRST => {
+                self.first[self.count] = Fact { value, domain };
+                self.count += 1;
+            }
+            None => self.more.push(Fact { value, domain }),
         }
     }
 
@@ -147,11 +148,23 @@ impl Facts {
 
     /// What a value can be: what was learnt about it and about what it is computed from.
     fn domain(&self, values: &Values, value: ValueId) -> Domain {
-        let mut domain = self.computed(values, value);
-        if let Some(fact) = self.fact(value) {
-            domain.intersect(fact);
+        match self.fact(value) {
+            Some(fact) if !is_derived(values, value) => *fact,
+            Some(fact) => {
+                let mut domain = self.computed(values, value);
+                domain.intersect(fact);
+                domain
+            }
+            None => self.computed(values, value),
         }
-        domain
+    }
+
+    /// Calls `look` with what a value can be.
+    fn with_domain<T>(&self, values: &Values, value: ValueId, look: impl FnOnce(&Domain) -> T) -> T {
+        match self.fact(value) {
+            Some(fact) if !is_derived(values, value) => look(fact),
+            _ => look(&self.domain(values, value)),
+        }
     }
 
     fn computed(&self, values: &Values, value: ValueId) -> Domain {
@@ -177,14 +190,18 @@ impl Facts {
     }
 }
 
+/// Whether facts about another value say something about this one.
+fn is_derived(values: &Values, value: ValueId) -> bool {
+    matches!(values.get(value), Value::Binary { right, .. } if values.as_const(right).is_some())
+}
+
 impl Knowledge for Facts {
     fn decide(&self, values: &Values, test: &Test) -> Option<bool> {
         if test.is_fixed(values) {
             return None;
         }
         match *test {
-            Test::Compare { op, left, right: Operand::Const(number) } => {
-                let domain = self.domain(values, left);
+            Test::Compare { op, left, right: Operand::Const(number) } => self.with_domain(values, left, |domain| {
                 let (low, high) = domain.bounds();
                 match op {
                     Comparison::Equal if !domain.contains(number) => Some(false),
@@ -194,9 +211,9 @@ impl Knowledge for Facts {
                     Comparison::GreaterOrEqual if low >= number => Some(true),
                     Comparison::GreaterOrEqual => (high < number).then_some(false),
                 }
-            }
+            }),
             Test::Bits { value, mask: Operand::Const(mask) } => {
-                let known = self.domain(values, value).bits(mask);
+                let known = self.with_domain(values, value, |domain| domain.bits(mask));
                 known.or_else(|| self.any_of_fewer(value, mask).then_some(true))
             }
             Test::Compare { op, left, right: Operand::Value(right) } if left == right => {
@@ -246,15 +263,16 @@ impl Knowledge for Facts {
     }
 
     fn meet(&mut self, values: &Values, other: &Facts) {
-        self.domains.retain_mut(|(value, domain)| {
-            let Some(theirs) = other.fact(*value) else { return false };
-            if !Rc::ptr_eq(domain, theirs) {
-                let mut union = (**domain).clone();
-                union.unite(theirs);
-                *domain = Rc::new(union);
+        let before = std::mem::take(&mut self.more);
+        let first = self.first;
+        for Fact { value, mut domain } in first.into_iter().take(std::mem::take(&mut self.count)).chain(before) {
+            if let Some(theirs) = other.fact(value) {
+                domain.unite(theirs);
+                if domain.says_more_than(values.max(value)) {
+                    self.learn(value, domain);
+                }
             }
-            domain.says_more_than(values.max(*value))
-        });
+        }
         self.outcomes.retain(|outcome| other.outcomes.contains(outcome));
     }
 }
@@ -315,7 +333,7 @@ pub fn impossible_loads(graph: Graph) -> (Graph, bool) {
     if !doomed.contains(&true) {
         return (Graph { link, root, nodes, values, has_vlan }, false);
     }
-    let mut builder = Builder::new(values);
+    let mut builder = Builder::new(values, nodes.len());
     let mut built = vec![Target::Reject; nodes.len()];
     for at in (0..nodes.len()).rev().filter(|&at| !doomed[at]) {
         let moved = |target: Target| target.node().map_or(target, |id| built[id.index()]);
