@@ -13,10 +13,6 @@ use std::path::PathBuf;
 /// Why a run failed.
 #[derive(Debug)]
 pub enum Error {
-    /// A flag whose feature does not exist yet.
-    NotYet(&'static str),
-    /// The packet expression is wrong, or cannot be made a program.
-    Expression(filter_compiler::Error),
     /// Something could not be read.
     Host(HostError),
     /// Addresses cannot be named.
@@ -59,7 +55,10 @@ impl Error {
 
     /// Whether another way in cannot help: a mistake of the user, or ours.
     pub fn is_ours(&self) -> bool {
-        matches!(self, Error::NotYet(_) | Error::Expression(_) | Error::Program(_) | Error::File { .. })
+        match self {
+            Error::Plan(error) => matches!(error, PlanError::NotYet(_) | PlanError::Expression(_)),
+            _ => matches!(self, Error::Program(_) | Error::File { .. }),
+        }
     }
 
     /// Whether the kernel refused for lack of privilege.
@@ -75,7 +74,7 @@ impl Error {
     /// The exit code: 2 for what the user typed, 1 for everything else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Expression(_) => 2,
+            Error::Plan(PlanError::Expression(_)) => 2,
             _ => 1,
         }
     }
@@ -86,8 +85,6 @@ const PRIVILEGE: &str = "run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_A
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::NotYet(flag) => write!(f, "{flag} is not implemented yet"),
-            Error::Expression(error) => f.write_str(error.render().trim_start_matches("error: ").trim_end()),
             Error::Host(error) => error.fmt(f),
             Error::Symbols(error) => error.fmt(f),
             Error::Plan(error) => error.fmt(f),

@@ -8,9 +8,9 @@ use crate::events::{self, Events, Next};
 use crate::host::Roots;
 use crate::host::survey::Host;
 use crate::load::{self, Loaded};
-use crate::names::Names;
+use crate::names::{Names, NoSymbols, Reasons, Symbols, TargetKind, TargetName};
 use crate::output::{self, End, Lines, Settings};
-use crate::plan::{Backend, Plan, PlanError, make};
+use crate::plan::{Backend, Plan, PlanError, Target, make};
 use crate::program;
 use crate::say::Say;
 use crate::sys::stop::Stop;
@@ -158,8 +158,34 @@ fn file_name(args: &Args) -> PathBuf {
 }
 
 fn names(args: &Args, host: &Host, plan: &Plan) -> Result<Names, Error> {
-    let symbols = host.symbols(args.output_caller || args.output_stack)?;
-    Ok(Names::of_host(&plan.target_names(), host.drop_reasons(), symbols))
+    let symbols: Box<dyn Symbols + Send> = match args.output_caller || args.output_stack {
+        true => Box::new(host.symbols()?),
+        false => Box::new(NoSymbols),
+    };
+    let reasons = host.drop_reasons();
+    let reasons = Reasons::new(borrow(&reasons.reasons), borrow(&reasons.subsystems));
+    Ok(Names::of_host(&target_names(plan), reasons, symbols))
+}
+
+fn borrow(table: &[(u32, String)]) -> impl Iterator<Item = (u32, &str)> {
+    table.iter().map(|(number, name)| (*number, name.as_str()))
+}
+
+/// The names of the targets, as lines show them.
+fn target_names(plan: &Plan) -> Vec<TargetName> {
+    let name = |target: &Target| match &target.module {
+        Some(module) => format!("{}[{module}]", target.name),
+        None => target.name.clone(),
+    };
+    plan.targets
+        .iter()
+        .map(|target| TargetName {
+            name: name(target),
+            kind: TargetKind::Function,
+            has_reason: target.reason_arg.is_some(),
+            addresses: target.addresses.clone(),
+        })
+        .collect()
 }
 
 /// Tries the ways in until one works.
@@ -201,7 +227,7 @@ fn print(dump: Dump, args: &Args, host: &Host, rungs: &[Backend]) -> Result<Summ
                     Dump::Programs => program::build(&plan)?.to_string(),
                     Dump::Graph => plan.filters.packet.as_ref().map(ToString::to_string).unwrap_or_default(),
                     Dump::Cbpf => match &plan.filters.packet {
-                        Some(graph) => filter_compiler::to_cbpf(graph).map_err(Error::Expression)?.to_string(),
+                        Some(graph) => filter_compiler::to_cbpf(graph).map_err(PlanError::Expression)?.to_string(),
                         None => String::new(),
                     },
                     Dump::Verifier => load::verifier_log(&program::build(&plan)?)?,
@@ -212,5 +238,5 @@ fn print(dump: Dump, args: &Args, host: &Host, rungs: &[Backend]) -> Result<Summ
             Err(error) => first = first.or(Some(error)),
         }
     }
-    Err(first.unwrap_or_else(|| PlanError::NoFunction { backend: "any backend" }.into()))
+    Err(first.unwrap_or(PlanError::NoFunction { backend: "any backend" }).into())
 }

@@ -4,10 +4,9 @@ use super::features::Features;
 use super::functions::{self, List};
 use super::kallsyms::Source;
 use super::resolve::Reading;
-use super::{Finder, ListError, LoadError, NameSet, Roots, SymbolsError, Targets, modules, netns};
+use super::{Finder, ListError, LoadError, NameSet, Roots, Symbols, SymbolsError, Targets, modules, netns};
 use crate::btf::{Arch, Btf, Enum, Enumerator};
 use crate::cli::{Args, NetnsSpec};
-use crate::names::{NoSymbols, Reasons, Symbols};
 use crate::sys;
 use regex_lite::Regex;
 use std::fmt;
@@ -38,6 +37,15 @@ pub struct Host {
     pub netns: Option<u32>,
     /// Index of the interface that packets must be on.
     pub ifindex: Option<u32>,
+}
+
+/// Why packets are dropped, by number, as the kernel's types have it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DropReasons {
+    /// `enum skb_drop_reason` and the enums of the subsystems.
+    pub reasons: Vec<(u32, String)>,
+    /// `enum skb_drop_reason_subsys` (Linux 6.4).
+    pub subsystems: Vec<(u32, String)>,
 }
 
 /// The names that `--filter-func` keeps.
@@ -144,16 +152,13 @@ impl Host {
 }
 
 impl Host {
-    /// The kernel's symbols, for callers and stacks; none unless `wanted`.
-    pub fn symbols(&self, wanted: bool) -> Result<Box<dyn Symbols + Send>, SymbolsError> {
-        if !wanted {
-            return Ok(Box::new(NoSymbols));
-        }
-        Ok(Box::new(Source::new(&Roots::default().proc).symbols()?))
+    /// The kernel's symbols, for callers and stacks.
+    pub fn symbols(&self) -> Result<Symbols, SymbolsError> {
+        Source::new(&Roots::default().proc).symbols()
     }
 
     /// The names of drop reasons (Linux 5.17); empty before.
-    pub fn drop_reasons(&self) -> Reasons {
+    pub fn drop_reasons(&self) -> DropReasons {
         let table = |name: &str| -> Vec<(u32, String)> {
             let Ok(reasons) = self.btf.find::<Enum>(name) else { return Vec::new() };
             let pair = |e: Enumerator<'_>| Some((u32::try_from(e.value).ok()?, e.name.to_owned()));
@@ -163,11 +168,7 @@ impl Host {
         for subsystem in ["mac80211_drop_reason", "ovs_drop_reason", "qdisc_drop_reason"] {
             reasons.extend(table(subsystem));
         }
-        let subsystems = table("skb_drop_reason_subsys");
-        fn borrow(table: &[(u32, String)]) -> impl Iterator<Item = (u32, &str)> {
-            table.iter().map(|(number, name)| (*number, name.as_str()))
-        }
-        Reasons::new(borrow(&reasons), borrow(&subsystems))
+        DropReasons { reasons, subsystems: table("skb_drop_reason_subsys") }
     }
 }
 

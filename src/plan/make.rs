@@ -4,7 +4,6 @@ use super::kernel::Kernel;
 use super::{Backend, Columns, Filters, Memory, Plan, PlanError, Target, Transport, targets};
 use crate::btf::PointerSet;
 use crate::cli::{Args, EventBuffer, Timestamp};
-use crate::error::Error;
 use crate::host::survey::Host;
 use crate::record::Identity;
 use filter_compiler::names::System;
@@ -14,9 +13,9 @@ use filter_compiler::{Graph, LinkType};
 const FENTRY_LIMIT: usize = 64;
 
 /// Refuses what is not there yet, before anything is read.
-pub fn check(args: &Args) -> Result<(), Error> {
+pub fn check(args: &Args) -> Result<(), PlanError> {
     match args.given().iter().map(|flag| flag.as_str()).find_map(|flag| NOT_YET.iter().find(|&&known| known == flag)) {
-        Some(flag) => Err(Error::NotYet(flag)),
+        Some(flag) => Err(PlanError::NotYet(flag)),
         None => Ok(()),
     }
 }
@@ -61,11 +60,11 @@ pub fn ladder(args: &Args, host: &Host) -> Vec<Backend> {
 
 impl Plan {
     /// Decides what is traced by `backend` and what is sent.
-    pub fn new(args: &Args, host: &Host, backend: Backend) -> Result<Plan, Error> {
+    pub fn new(args: &Args, host: &Host, backend: Backend) -> Result<Plan, PlanError> {
         let kernel = Kernel::find(&host.btf).map_err(PlanError::Kernel)?;
         let targets = targets(host, backend);
         if targets.is_empty() {
-            return Err(nothing(host, backend).into());
+            return Err(nothing(host, backend));
         }
         let columns = Columns {
             time: args.timestamp != Timestamp::None,
@@ -102,11 +101,11 @@ impl Plan {
 }
 
 /// The pcap expression for packets with an Ethernet header; `program` gives packets without one a virtual header.
-fn expression(text: &str) -> Result<Option<Graph>, Error> {
+fn expression(text: &str) -> Result<Option<Graph>, PlanError> {
     if text.trim().is_empty() {
         return Ok(None);
     }
-    filter_compiler::compile(text, LinkType::En10Mb, &System::new()).map(Some).map_err(Error::Expression)
+    filter_compiler::compile(text, LinkType::En10Mb, &System::new()).map(Some).map_err(PlanError::Expression)
 }
 
 /// A ring buffer if there is one and nothing else was asked for.

@@ -6,7 +6,6 @@ pub mod targets;
 
 use crate::btf::PathError;
 pub use crate::cli::{Backend, Mark};
-use crate::names::{TargetKind, TargetName};
 use crate::record::{Field, Identity, Layout};
 use filter_compiler::Graph;
 use kernel::Kernel;
@@ -132,23 +131,6 @@ impl Plan {
     pub fn places(&self) -> usize {
         self.targets.iter().map(|target| target.addresses.len().max(1)).sum()
     }
-
-    /// The names of the targets, as lines show them.
-    pub fn target_names(&self) -> Vec<TargetName> {
-        let name = |target: &Target| match &target.module {
-            Some(module) => format!("{}[{module}]", target.name),
-            None => target.name.clone(),
-        };
-        self.targets
-            .iter()
-            .map(|target| TargetName {
-                name: name(target),
-                kind: TargetKind::Function,
-                has_reason: target.reason_arg.is_some(),
-                addresses: target.addresses.clone(),
-            })
-            .collect()
-    }
 }
 
 impl fmt::Display for Plan {
@@ -181,6 +163,10 @@ impl fmt::Display for Plan {
 /// Why there is nothing to trace, or why it cannot be said what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlanError {
+    /// A flag whose feature does not exist yet.
+    NotYet(&'static str),
+    /// The packet expression is wrong.
+    Expression(filter_compiler::Error),
     /// The kernel's type information lacks something that every run needs.
     Kernel(PathError),
     /// Not one function takes an skb, by what this kernel shows.
@@ -198,6 +184,8 @@ pub enum PlanError {
 impl fmt::Display for PlanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            PlanError::NotYet(flag) => write!(f, "{flag} is not implemented yet"),
+            PlanError::Expression(error) => f.write_str(error.render().trim_start_matches("error: ").trim_end()),
             PlanError::Kernel(error) => write!(f, "the kernel's types are not as expected: {}", error.kind),
             PlanError::NoFunction { backend } => write!(f, "cannot find a kernel function to trace by {backend}"),
             PlanError::NoMatch { backend } => {
