@@ -220,6 +220,9 @@ fn examine(
         (Ok(subject), Ok(oracle)) => (subject, oracle),
     };
     totals.rejects_all += u64::from(oracle.rejects_all && subject.rejects_all());
+    if std::env::var_os("WHITHER_DIFF_SHOW").is_some() && oracle.rejects_all != subject.rejects_all() {
+        println!("rejects all for {}: {}", if oracle.rejects_all { "libpcap" } else { "us" }, expression.text());
+    }
     totals.rejects_all_differs += u64::from(oracle.rejects_all != subject.rejects_all());
     // Every eighth expression also runs as eBPF in the kernel, and the verifier sees it.
     if totals.expressions % 8 <= 1 {
