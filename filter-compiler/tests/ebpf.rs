@@ -10,7 +10,7 @@ use std::path::Path;
 use asm::{Asm, Program, R0, R1, R7, R8, u64};
 use filter_compiler::ebpf::{self, Error, Indexing, Metadata, Needs, Packet, Place, StackWindow};
 use filter_compiler::{Graph, LinkType, compile, names};
-use support::machine::{Access, Interpreted, Loaded};
+use support::machine::{self, Access, Interpreted, Loaded};
 use support::packets::{self, Link};
 use support::rng::Rng;
 use support::subject::{kernel_runs_ebpf, link_type};
@@ -158,7 +158,7 @@ fn the_verifier_accepts_every_filter() {
     for (links, text) in support::corpus().map(|(links, text)| (links, text.to_owned())).chain(long) {
         for &link in links {
             let Ok(graph) = compile(&text, link_type(link), &names::Builtin) else { continue };
-            for access in [Access::Stack, Access::SecondRead] {
+            for &access in machine::in_kernel() {
                 if let Err(message) = Loaded::new(&graph, access) {
                     panic!("{link:?} {text}\n{message}");
                 }
@@ -166,7 +166,8 @@ fn the_verifier_accepts_every_filter() {
             }
         }
     }
-    assert!(loaded > 200);
+    println!("{loaded} programs loaded");
+    assert!(loaded > 150);
 }
 
 #[test]

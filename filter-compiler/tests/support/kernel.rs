@@ -85,6 +85,10 @@ fn pair(first: u32, second: u32) -> u64 {
 
 /// Whether this process may load tracing programs at all.
 pub fn may_load() -> bool {
+    // Before Linux 5.11 maps and programs count as locked memory.
+    let unlimited = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the structure lives through the call, which only reads it. Where it is refused, loading may fail.
+    unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const unlimited) };
     // r0 = 0; exit
     load(&[0xb7, 0x95]).is_ok()
 }

@@ -22,6 +22,15 @@ pub enum Access {
 /// All of them.
 pub const ALL: [Access; 3] = [Access::Stack, Access::SecondRead, Access::Pointer];
 
+/// Those that the running kernel's verifier must take.
+pub fn in_kernel() -> &'static [Access] {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    // Variable offsets into the stack may be read since Linux 5.12.
+    if version >= (5, 12) { &[Access::Stack, Access::SecondRead] } else { &[Access::SecondRead] }
+}
+
 /// What R6 points to: 64 bytes about the packet; in a kernel map the packet follows.
 mod context {
     pub const START: i32 = 0;

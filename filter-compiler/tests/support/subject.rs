@@ -120,7 +120,7 @@ impl Subject {
         if !kernel_runs_ebpf() || self.refused.is_some() {
             return;
         }
-        for access in [Access::Stack, Access::SecondRead] {
+        for &access in machine::in_kernel() {
             match Loaded::new(&self.graph, access) {
                 Ok(loaded) => self.loaded.push((access, loaded)),
                 Err(message) => self.refused = Some(message),
