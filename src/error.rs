@@ -46,9 +46,9 @@ impl Error {
         match self {
             Error::Host(error) => error.hint().map(str::to_owned),
             Error::Symbols(error) => error.hint().map(str::to_owned),
-            Error::Load(error) => error.hint().map(str::to_owned),
             Error::NoBackend(tried) if tried.iter().all(|(_, error)| error.is_permission()) => Some(PRIVILEGE.into()),
             _ if self.is_permission() => Some(PRIVILEGE.into()),
+            Error::Load(error) => error.hint().map(str::to_owned),
             _ => None,
         }
     }
