@@ -15,6 +15,7 @@ use crate::program;
 use crate::say::Say;
 use crate::sys::stop::Stop;
 use crate::sys::{bpf, process};
+use filter_compiler::Graph;
 use std::fs::File;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
@@ -36,6 +37,7 @@ pub struct Summary {
 pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let say = Say::new(args.debug);
     make::check(args)?;
+    let packet = make::expression(args)?;
     process::raise_nofile()?;
     process::raise_memlock();
     let host = Host::read(args, &Roots::default())?;
@@ -46,7 +48,7 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
         return print(dump, args, &host, &rungs);
     }
     let out = output::open(args).map_err(|error| Error::File { path: file_name(args), error })?;
-    let (plan, loaded, hooks) = climb(args, &host, &rungs, &say)?;
+    let (plan, loaded, hooks) = climb(args, &host, &rungs, packet, &say)?;
     let events = events::follow(&loaded, &plan, stop)?;
     let lines = Lines::new(Settings::new(args), names(args, &host, &plan)?, out);
     drop(host);
@@ -189,10 +191,16 @@ fn target_names(plan: &Plan) -> Vec<TargetName> {
 }
 
 /// Tries the ways in until one works.
-fn climb(args: &Args, host: &Host, rungs: &[Backend], say: &Say) -> Result<(Arc<Plan>, Loaded, Hooks), Error> {
+fn climb(
+    args: &Args,
+    host: &Host,
+    rungs: &[Backend],
+    packet: Option<Graph>,
+    say: &Say,
+) -> Result<(Arc<Plan>, Loaded, Hooks), Error> {
     let mut failed = Vec::new();
     for &backend in rungs {
-        match step(args, host, backend, say) {
+        match step(Plan::with(args, host, backend, packet.clone()), say) {
             Ok(live) => {
                 say.backend(&live.0, &failed);
                 return Ok(live);
@@ -204,8 +212,8 @@ fn climb(args: &Args, host: &Host, rungs: &[Backend], say: &Say) -> Result<(Arc<
     Err(Error::NoBackend(failed))
 }
 
-fn step(args: &Args, host: &Host, backend: Backend, say: &Say) -> Result<(Arc<Plan>, Loaded, Hooks), Error> {
-    let plan = Arc::new(Plan::new(args, host, backend)?);
+fn step(plan: Result<Plan, PlanError>, say: &Say) -> Result<(Arc<Plan>, Loaded, Hooks), Error> {
+    let plan = Arc::new(plan?);
     say.stage("plan");
     let programs = program::build(&plan)?;
     say.stage("programs");

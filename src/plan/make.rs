@@ -61,6 +61,11 @@ pub fn ladder(args: &Args, host: &Host) -> Vec<Backend> {
 impl Plan {
     /// Decides what is traced by `backend` and what is sent.
     pub fn new(args: &Args, host: &Host, backend: Backend) -> Result<Plan, PlanError> {
+        Plan::with(args, host, backend, expression(args)?)
+    }
+
+    /// As [`Plan::new`], with the packet expression already compiled by [`expression`].
+    pub fn with(args: &Args, host: &Host, backend: Backend, packet: Option<Graph>) -> Result<Plan, PlanError> {
         let kernel = Kernel::find(&host.btf).map_err(PlanError::Kernel)?;
         let targets = targets(host, backend);
         if targets.is_empty() {
@@ -69,6 +74,7 @@ impl Plan {
         let columns = Columns {
             time: args.timestamp != Timestamp::None,
             meta: args.output_meta,
+            netns: args.output_netns_names,
             tuple: args.output_tuple,
             cb: args.output_meta && args.output_skb_cb,
             caller: args.output_caller,
@@ -82,12 +88,7 @@ impl Plan {
             Ok(kfunc) => Memory::Cast { kfunc },
             Err(_) => Memory::Read,
         };
-        let filters = Filters {
-            mark: args.filter_mark,
-            netns: host.netns,
-            ifindex: host.ifindex,
-            packet: expression(&args.expression)?,
-        };
+        let filters = Filters { mark: args.filter_mark, netns: host.netns, ifindex: host.ifindex, packet };
         Ok(Plan {
             backend,
             memory,
@@ -101,7 +102,8 @@ impl Plan {
 }
 
 /// The pcap expression for packets with an Ethernet header; `program` gives packets without one a virtual header.
-fn expression(text: &str) -> Result<Option<Graph>, PlanError> {
+pub fn expression(args: &Args) -> Result<Option<Graph>, PlanError> {
+    let text = &args.expression;
     if text.trim().is_empty() {
         return Ok(None);
     }

@@ -89,6 +89,8 @@ pub struct Columns {
     pub time: bool,
     /// Network namespace, mark, interface, protocol, MTU, length.
     pub meta: bool,
+    /// Network namespace, even without the columns around it.
+    pub netns: bool,
     /// Addresses and ports.
     pub tuple: bool,
     /// `__sk_buff->cb[]`.
@@ -110,6 +112,7 @@ impl Columns {
         };
         want(self.time, &[Field::Time]);
         want(self.meta, &[Field::Netns, Field::Mark, Field::Ifindex, Field::Len, Field::Mtu, Field::Protocol]);
+        want(self.netns, &[Field::Netns]);
         // The tuple of an ARP or VLAN packet is told by the protocol.
         want(self.tuple, &[Field::Protocol, Field::Headers]);
         want(self.cb, &[Field::Cb]);
