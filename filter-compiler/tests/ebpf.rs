@@ -180,3 +180,17 @@ fn what_the_caller_does_not_know_cannot_be_asked() {
     assert_eq!(error, Error::Missing(Metadata::Length));
     assert_eq!(error.to_string(), "the filter asks for the packet's length, which is not known here");
 }
+
+#[test]
+fn types_that_can_match() {
+    let types = |text: &str| ebpf::ether_types(&graph(text, LinkType::En10Mb)).map(Vec::from_iter);
+    assert_eq!(types("host 10.0.0.1 and udp port 53"), Some(vec![0x800]));
+    assert_eq!(types("port 53"), Some(vec![0x800, 0x86dd]));
+    assert_eq!(types("arp or icmp"), Some(vec![0x800, 0x806]));
+    assert_eq!(types("vlan and ip"), Some(vec![0x8100, 0x88a8, 0x9100]));
+    assert_eq!(types("not ip"), None);
+    assert_eq!(types("greater 100"), None);
+    assert_eq!(types("greater 100 and ip6"), Some(vec![0x86dd]));
+    assert_eq!(types(""), None);
+    assert_eq!(ebpf::ether_types(&graph("ip", LinkType::Raw)), None);
+}

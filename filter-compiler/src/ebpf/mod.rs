@@ -33,7 +33,9 @@
 mod access;
 mod code;
 mod guards;
+mod types;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use asm::{Asm, Label, Reg32, Reg64, Size};
@@ -119,6 +121,14 @@ impl Needs {
     pub fn of(graph: &Graph) -> Needs {
         guards::needs(graph)
     }
+}
+
+/// The values of an Ethernet header's type field with which a packet can match; `None` if it may be any.
+///
+/// `skb->protocol` is that field on most paths: a caller can reject by it before reading the packet. It is not where a
+/// VLAN tag was taken out of a packet and the filter shall see it.
+pub fn ether_types(graph: &Graph) -> Option<BTreeSet<u16>> {
+    types::ether_types(graph)
 }
 
 /// Emits the filter. A packet that matches falls through to what the caller emits next, others jump to `reject`.
