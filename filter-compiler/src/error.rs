@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use crate::lexer::TokenKind;
+use crate::words::Word;
+
 /// A part of the text: byte positions, the end not included.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Span {
@@ -264,34 +267,52 @@ impl Error {
         (shown, before, width.min(visible).max(1))
     }
 
-    /// A thing to type.
+    /// A thing to type: the whole expression with the marked part replaced. Only what can be parsed is offered.
     fn hint(&self) -> Option<String> {
-        let near = match &self.kind {
-            ErrorKind::Unknown { near, .. } | ErrorKind::HostBits { near, .. } => near.as_deref()?,
-            ErrorKind::Expected { found: Some(word), .. } => crate::lexer::nearest_word(word)?,
-            ErrorKind::NoQualifier(word) if self.span.start == 0 => {
-                let kind = if word.bytes().all(|byte| byte.is_ascii_digit()) { "port" } else { "host" };
-                return self.suggest(&format!("{kind} {word}"));
+        let candidates: Vec<String> = match &self.kind {
+            ErrorKind::Unknown { near, .. } | ErrorKind::HostBits { near, .. } => near.iter().cloned().collect(),
+            ErrorKind::Expected { found: Some(word), .. } | ErrorKind::NoQualifier(word) => {
+                let keyword = crate::lexer::nearest_word(word).map(str::to_string);
+                keyword.into_iter().chain(qualified(word)).collect()
             }
-            _ => return None,
+            _ => Vec::new(),
         };
-        self.suggest(near)
-    }
-
-    /// The whole expression with the marked part replaced, if it is short enough to be read.
-    fn suggest(&self, replacement: &str) -> Option<String> {
-        let fixed = format!("{}{replacement}{}", &self.text[..self.span.start], &self.text[self.span.end..]);
+        let fixed = |replacement: &String| {
+            format!("{}{replacement}{}", &self.text[..self.span.start], &self.text[self.span.end..])
+        };
+        let fixed = candidates.iter().map(fixed).find(|fixed| crate::parse(fixed).is_ok())?;
         let fixed: String = fixed.chars().map(printable).collect();
-        Some(format!("did you mean `{}`?", if fixed.chars().count() <= 100 { fixed.trim() } else { replacement }))
+        (fixed.chars().count() <= 100).then(|| format!("did you mean `{}`?", fixed.trim()))
     }
 }
 
-/// Keeps a line a line: control characters become spaces.
-fn printable(c: char) -> char {
-    if c.is_control() { ' ' } else { c }
+/// The word with what may be missing before it.
+fn qualified(word: &str) -> Option<String> {
+    Some(match crate::lexer::lex(word).first()?.kind {
+        TokenKind::Number(_) => format!("port {word}"),
+        TokenKind::Mac(_) => format!("ether host {word}"),
+        TokenKind::Dotted | TokenKind::Ipv6(_) | TokenKind::Name(_) => format!("host {word}"),
+        // The name of something is a keyword as well.
+        TokenKind::Word(Word::Protocol(_)) => format!("\\{word}"),
+        _ => return None,
+    })
 }
 
-/// At most 64 characters of what the user typed, without control characters.
+/// Keeps a line a line, and the mark under its place.
+fn printable(c: char) -> char {
+    match c {
+        _ if is_plain(c) => c,
+        _ if c.is_whitespace() || c.is_control() => ' ',
+        _ => '?',
+    }
+}
+
+/// Whether a terminal shows the character as itself, in order.
+fn is_plain(c: char) -> bool {
+    c.is_ascii_graphic() || c == ' ' || (!c.is_ascii() && c.is_alphanumeric())
+}
+
+/// At most 64 characters of what the user typed; unusual ones escaped.
 struct Quoted<'a>(&'a str);
 
 impl fmt::Display for Quoted<'_> {
@@ -302,10 +323,10 @@ impl fmt::Display for Quoted<'_> {
                 f.write_str("...")?;
                 break;
             }
-            if c.is_control() {
-                write!(f, "{}", c.escape_default())?;
-            } else {
+            if is_plain(c) {
                 write!(f, "{c}")?;
+            } else {
+                write!(f, "{}", c.escape_default())?;
             }
         }
         f.write_str("`")
@@ -335,10 +356,8 @@ impl fmt::Display for ErrorKind {
             ErrorKind::Arcnet(word) => {
                 write!(f, "{} is an ARCnet address, and no ARCnet packet comes here", Quoted(word))
             }
-            ErrorKind::Expected { wanted, found: Some(word) } => {
-                write!(f, "{} cannot stand here, but {wanted} can", Quoted(word))
-            }
-            ErrorKind::Expected { wanted, found: None } => write!(f, "the filter ends where {wanted} should follow"),
+            ErrorKind::Expected { wanted, found: Some(word) } => write!(f, "expected {wanted}, found {}", Quoted(word)),
+            ErrorKind::Expected { wanted, found: None } => write!(f, "expected {wanted}, but the filter ends"),
             ErrorKind::NoQualifier(word) => {
                 write!(f, "nothing says what {} is: put `host`, `net`, `port` or `proto` before it", Quoted(word))
             }

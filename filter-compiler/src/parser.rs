@@ -64,7 +64,8 @@ impl<'a> Parser<'a> {
             Item::Bool(first, inherited) => self.chain(first, inherited, Place::Any)?,
             Item::Arith(_) => return Err(self.expected(arith::COMPARISON)),
             Item::Number(..) | Item::Id(_) | Item::IdList(..) => {
-                return Err(self.error(start, ErrorKind::NoQualifier(self.slice(start).to_string())));
+                let all = start.to(self.before());
+                return Err(self.error(all, ErrorKind::NoQualifier(self.slice(all).to_string())));
             }
         };
         match self.peek() {

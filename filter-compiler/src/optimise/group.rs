@@ -209,6 +209,7 @@ impl<'a> Clusters<'a> {
         let mut before: Option<(bool, u32)> = None;
         let mut at = head;
         let mut count = 0;
+        let otherwise = self.members(head).last().map(|last| self.nodes[last].no);
         loop {
             let node = &self.nodes[at];
             let next = self.next[at];
@@ -220,7 +221,7 @@ impl<'a> Clusters<'a> {
             };
             let key = (node.yes.node().is_none(), number);
             let in_order = before.is_none_or(|before| before < key && before.1.abs_diff(number) > 1);
-            if !in_order || !self.leaves(head, node.yes) || number == 0 {
+            if !in_order || !self.leaves(head, node.yes) || Some(node.yes) == otherwise || number == 0 {
                 return false;
             }
             (before, count) = (Some(key), count + 1);
