@@ -10,7 +10,7 @@ use crate::host::survey::Host;
 use crate::load::{self, Loaded};
 use crate::names::{Names, NoSymbols, Reasons, Symbols, TargetKind, TargetName};
 use crate::output::{self, End, Lines, Settings};
-use crate::plan::{Backend, Plan, PlanError, Target, make};
+use crate::plan::{Backend, Plan, PlanError, make};
 use crate::program;
 use crate::say::Say;
 use crate::sys::stop::Stop;
@@ -175,14 +175,10 @@ fn borrow(table: &[(u32, String)]) -> impl Iterator<Item = (u32, &str)> {
 
 /// The names of the targets, as lines show them.
 fn target_names(plan: &Plan) -> Vec<TargetName> {
-    let name = |target: &Target| match &target.module {
-        Some(module) => format!("{}[{module}]", target.name),
-        None => target.name.clone(),
-    };
     plan.targets
         .iter()
         .map(|target| TargetName {
-            name: name(target),
+            name: target.title(),
             kind: TargetKind::Function,
             has_reason: target.reason_arg.is_some(),
             addresses: target.addresses.clone(),

@@ -111,7 +111,8 @@ impl fmt::Display for HostError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             HostError::Pattern(text) => write!(f, "--filter-func is no regular expression: {text}"),
-            HostError::Btf(error) => write!(f, "no kernel type information (BTF): {error}"),
+            HostError::Btf(error @ LoadError::Missing(_)) => write!(f, "no kernel type information (BTF): {error}"),
+            HostError::Btf(error) => error.fmt(f),
             HostError::Netns { path, error } => {
                 write!(f, "--filter-netns: no network namespace at {}: {error}", path.display())
             }
@@ -130,6 +131,18 @@ impl std::error::Error for HostError {}
 impl Host {
     /// Reads what a run with `args` needs.
     pub fn read(args: &Args, roots: &Roots) -> Result<Host, HostError> {
+        let cpus = sys::bpf::possible_cpus().unwrap_or(1) as u32;
+        Host::with(args, roots, cpus, Features::try_all)
+    }
+
+    /// As [`Host::read`], but asks the running kernel nothing unless `roots` are its own: `features` says what programs
+    /// may do, so that a recorded host is complete.
+    pub fn with(
+        args: &Args,
+        roots: &Roots,
+        cpus: u32,
+        features: impl FnOnce(&Btf) -> Features,
+    ) -> Result<Host, HostError> {
         let wanted = Wanted::new(args.filter_func.as_deref()).map_err(|error| HostError::Pattern(error.to_string()))?;
         let release = roots.release();
         let (netns, ifindex) = scope(args, roots)?;
@@ -145,8 +158,7 @@ impl Host {
             functions.find(&module, &finder, Some(name.as_str().into()), |name| wanted.has(name));
         }
         let (no_list, no_symbols) = locate(&mut functions, roots, &btf);
-        let features = Features::try_all(&btf);
-        let cpus = sys::bpf::possible_cpus().unwrap_or(1) as u32;
+        let features = features(&btf);
         Ok(Host { release, btf, features, cpus, functions, no_list, no_symbols, wanted, netns, ifindex })
     }
 }
@@ -241,6 +253,12 @@ fn place(functions: &mut Targets, names: &NameSet, roots: &Roots) -> Option<Symb
     }
 }
 
+/// The index of an interface of a recorded host.
+fn recorded_ifindex(name: &str, roots: &Roots) -> io::Result<u32> {
+    let text = std::fs::read_to_string(roots.sys.join("class/net").join(name).join("ifindex"))?;
+    text.trim().parse().map_err(io::Error::other)
+}
+
 /// The namespace and the interface that packets must be in, as numbers.
 fn scope(args: &Args, roots: &Roots) -> Result<(Option<u32>, Option<u32>), HostError> {
     let inode = |path: PathBuf| match netns::inode(&path) {
@@ -258,8 +276,11 @@ fn scope(args: &Args, roots: &Roots) -> Result<(Option<u32>, Option<u32>), HostE
         Some(NetnsSpec::Path(path)) => Some(path.as_path()),
         None => None,
     };
-    let ifindex =
-        sys::process::ifindex(name, within).map_err(|error| HostError::Interface { name: name.clone(), error })?;
+    let ifindex = match roots.is_here() {
+        true => sys::process::ifindex(name, within),
+        false => recorded_ifindex(name, roots),
+    };
+    let ifindex = ifindex.map_err(|error| HostError::Interface { name: name.clone(), error })?;
     let netns = match netns {
         Some(netns) => netns,
         None => inode(roots.proc.join("self/ns/net"))?,

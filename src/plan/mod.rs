@@ -45,6 +45,16 @@ pub enum Memory {
     Read,
 }
 
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Memory::Cast { kfunc } => write!(f, "bpf_rdonly_cast, BTF id {kfunc}"),
+            Memory::Direct => f.write_str("typed loads"),
+            Memory::Read => f.write_str("bpf_probe_read_kernel"),
+        }
+    }
+}
+
 /// How records reach user space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
@@ -60,6 +70,15 @@ pub enum Transport {
         /// How many CPUs there may be.
         cpus: u32,
     },
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Transport::Ring { bytes } => write!(f, "ring buffer of {bytes} bytes"),
+            Transport::Perf { bytes, cpus } => write!(f, "perf buffers of {bytes} bytes for each of {cpus} CPUs"),
+        }
+    }
 }
 
 /// What a packet must pass.
@@ -139,8 +158,8 @@ impl Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "backend  {}", self.backend)?;
-        writeln!(f, "memory   {:?}", self.memory)?;
-        writeln!(f, "records  {:?}", self.transport)?;
+        writeln!(f, "memory   {}", self.memory)?;
+        writeln!(f, "records  {}", self.transport)?;
         if let Some(Mark { value, mask }) = self.filters.mark {
             writeln!(f, "filter   mark & {mask:#x} == {value:#x}")?;
         }

@@ -33,11 +33,24 @@ impl From<&SkbFunction> for Target {
     }
 }
 
+impl Target {
+    /// The name as lines show it: `name`, or `name[module]`.
+    pub fn title(&self) -> String {
+        match &self.module {
+            Some(module) => format!("{}[{module}]", self.name),
+            None => self.name.clone(),
+        }
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<30} skb is argument {}", self.name, self.skb_arg)?;
+        write!(f, "{:<30} skb is argument {}", self.title(), self.skb_arg)?;
         if let Some(position) = self.reason_arg {
             write!(f, ", drop reason is argument {position}")?;
+        }
+        if self.addresses.len() > 1 {
+            write!(f, ", in {} places", self.addresses.len())?;
         }
         Ok(())
     }
