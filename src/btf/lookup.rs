@@ -46,7 +46,8 @@ impl std::error::Error for FindError {}
 
 /// A kind of type that can be found by its name.
 pub trait Named<'a>: View<'a> {
-    /// Functions have an index of their own: there are more of them than of all other names, and few runs need it.
+    /// Functions are not in the index: there are more of them than of all other names, and few are looked up. One pass
+    /// over all types finds one.
     const FUNCTION: bool = false;
 }
 
@@ -62,47 +63,73 @@ impl<'a> Named<'a> for Func<'a> {
     const FUNCTION: bool = true;
 }
 
-/// Type numbers ordered by a hash of their name; the names stay where they are.
+/// Types by a hash of their name; the names stay where they are.
 pub(super) struct NameIndex {
-    /// Hash in the high half, number in the low half: sorted by both. A table with open addressing would be no
-    /// smaller, and slow to build where one name occurs very often.
-    entries: Vec<u64>,
+    /// The first entry with a hash, plus one; 0 is none. The length is a power of two.
+    heads: Vec<u32>,
+    /// A type, and the next entry with the same hash, plus one.
+    entries: Vec<(TypeId, u32)>,
 }
 
+/// The kinds that names are looked up for, functions excepted: as numbers, one bit each.
+const INDEXED: u32 = 1 << Kind::Int as u32
+    | 1 << Kind::Float as u32
+    | 1 << Kind::Struct as u32
+    | 1 << Kind::Union as u32
+    | 1 << Kind::Enum as u32
+    | 1 << Kind::Enum64 as u32
+    | 1 << Kind::Fwd as u32
+    | 1 << Kind::Typedef as u32
+    | 1 << Kind::Var as u32;
+
 impl NameIndex {
-    fn new(btf: &Btf, wanted: impl Fn(Kind) -> bool) -> NameIndex {
-        let named = btf.own_types().filter(|t| t.is_named() && wanted(t.kind()));
-        let mut entries: Vec<u64> =
-            named.map(|t| u64::from(hash(t.name_bytes())) << 32 | u64::from(t.id().0)).collect();
-        entries.sort_unstable();
-        entries.shrink_to_fit();
-        NameIndex { entries }
+    fn new(btf: &Btf) -> NameIndex {
+        let scan = btf.scan();
+        let len = (btf.own_ids().count() / 4).next_power_of_two();
+        let (mut heads, mut entries) = (vec![0; len], Vec::with_capacity(len));
+        for head in scan.heads() {
+            if INDEXED.checked_shr(head.kind.into()).unwrap_or(0) & 1 != 0 && head.name != 0 {
+                let first = &mut heads[hash(scan.strings_from(head.name)) as usize & (len - 1)];
+                entries.push((head.id, *first));
+                *first = entries.len() as u32;
+            }
+        }
+        NameIndex { heads, entries }
     }
 
-    /// The types called `name`, in the order of their numbers.
+    /// The types called `name`.
     fn find<'a>(&self, btf: &'a Btf, name: &str) -> impl Iterator<Item = Type<'a>> {
-        let hash = hash(name.as_bytes());
-        let begin = self.entries.partition_point(|&e| ((e >> 32) as u32) < hash);
-        self.entries[begin..]
-            .iter()
-            .take_while(move |&&e| (e >> 32) as u32 == hash)
-            .filter_map(|&e| btf.get(TypeId(e as u32)).ok())
-            .filter(move |t| t.name_bytes() == name.as_bytes())
+        let mut next = self.heads[hash(name.as_bytes()) as usize & (self.heads.len() - 1)];
+        let entries = std::iter::from_fn(move || {
+            let (id, following) = *self.entries.get(next.checked_sub(1)? as usize)?;
+            next = following;
+            Some(id)
+        });
+        entries.filter_map(|id| btf.get(id).ok()).filter(move |t| t.is_called(name))
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.entries.len() * 8
+        self.heads.len() * 4 + self.entries.len() * 8
     }
 }
 
-/// Multiplies and rotates over words of eight bytes.
-fn hash(name: &[u8]) -> u32 {
-    let step = |h: u64, word: u64| (h ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
-    let (words, rest) = name.as_chunks::<8>();
+/// A hash of the bytes up to the first NUL, or to the end: multiplies and rotates words of eight.
+fn hash(text: &[u8]) -> u32 {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    let (words, rest) = text.as_chunks::<8>();
     let mut last = [0; 8];
     last[..rest.len()].copy_from_slice(rest);
-    let h = words.iter().fold(name.len() as u64, |h, w| step(h, u64::from_le_bytes(*w)));
-    let h = step(h, u64::from_le_bytes(last));
+    let mut h: u64 = 0;
+    for word in words.iter().chain([&last]) {
+        let word = u64::from_le_bytes(*word);
+        // The lowest byte of this that is not 0 stands where the first NUL is.
+        let nul = word.wrapping_sub(LOW) & !word & LOW << 7;
+        let kept = if nul == 0 { word } else { word & ((nul & nul.wrapping_neg()) - 1) >> 7 };
+        h = (h ^ kept).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+        if nul != 0 {
+            break;
+        }
+    }
     (h ^ h >> 32) as u32
 }
 
@@ -130,33 +157,21 @@ impl Btf {
     /// All types of this kind called `name`: those of the base first, then in the order of their numbers.
     pub fn find_all<'a, T: Named<'a>>(&'a self, name: &str) -> Vec<T> {
         let mut found = self.base().map_or_else(Vec::new, |base| base.find_all::<T>(name));
-        if !name.is_empty() {
-            found.extend(self.names(T::FUNCTION).find(self, name).filter_map(T::from_type));
+        if name.is_empty() {
+            return found;
+        }
+        if T::FUNCTION {
+            let scan = self.scan();
+            let functions = scan.heads().filter(|head| head.kind == Kind::Func as u8);
+            let named = functions.filter(|head| scan.string_is(head.name, name.as_bytes()));
+            found.extend(named.filter_map(|head| self.get(head.id).ok().and_then(T::from_type)));
+        } else {
+            let first = found.len();
+            let index = self.names.get_or_init(|| NameIndex::new(self));
+            found.extend(index.find(self, name).filter_map(T::from_type));
+            found[first..].sort_by_key(|t| t.as_type().id());
         }
         found
-    }
-
-    fn names(&self, functions: bool) -> &NameIndex {
-        if functions {
-            self.func_names.get_or_init(|| NameIndex::new(self, |kind| kind == Kind::Func))
-        } else {
-            self.type_names.get_or_init(|| {
-                NameIndex::new(self, |kind| {
-                    matches!(
-                        kind,
-                        Kind::Int
-                            | Kind::Float
-                            | Kind::Struct
-                            | Kind::Union
-                            | Kind::Enum
-                            | Kind::Enum64
-                            | Kind::Fwd
-                            | Kind::Typedef
-                            | Kind::Var
-                    )
-                })
-            })
-        }
     }
 
     /// The functions in this BTF itself, without those of its base.
@@ -164,9 +179,29 @@ impl Btf {
         self.own_types().filter_map(Func::from_type)
     }
 
+    /// The functions in this BTF itself with a pointer in `set` among their first 255 parameters, and the index of the
+    /// first such parameter, from 0.
+    pub fn functions_taking(&self, set: &PointerSet) -> impl Iterator<Item = (Func<'_>, u32)> {
+        let scan = self.scan();
+        let functions = scan.heads().filter(|head| head.kind == Kind::Func as u8);
+        functions.filter_map(move |head| {
+            let params = scan.params(TypeId(head.size_or_type));
+            let is_wanted = |param: &[u8; 8]| {
+                let [_, _, _, _, ty @ ..] = *param;
+                set.has_pointer(TypeId(u32::from_le_bytes(ty)))
+            };
+            let index = params.iter().take(255).position(is_wanted)?;
+            Some((Func::from_type(self.get(head.id).ok()?)?, index as u32))
+        })
+    }
+
     /// The tracepoints in this BTF itself, without those of its base.
     pub fn tracepoints(&self) -> impl Iterator<Item = Tracepoint<'_>> {
-        self.own_types().filter_map(Tracepoint::from_type)
+        let scan = self.scan();
+        let typedefs = scan.heads().filter(|head| head.kind == Kind::Typedef as u8);
+        let named =
+            typedefs.filter(move |head| scan.strings_from(head.name).starts_with(Tracepoint::PREFIX.as_bytes()));
+        named.filter_map(|head| Tracepoint::from_type(self.get(head.id).ok()?))
     }
 
     /// The tracepoint called `name` (without `btf_trace_`).
@@ -199,7 +234,7 @@ impl<'a> Tracepoint<'a> {
     const PREFIX: &'static str = "btf_trace_";
 
     fn from_type(t: Type<'a>) -> Option<Tracepoint<'a>> {
-        if t.kind() != Kind::Typedef || !t.name_bytes().starts_with(Self::PREFIX.as_bytes()) {
+        if t.kind() != Kind::Typedef || !t.name().starts_with(Self::PREFIX) {
             return None;
         }
         let pointer = t.btf().get(t.target()?).ok()?;
@@ -247,13 +282,23 @@ impl PointerSet {
         PointerSet::new(btf, name, true)
     }
 
+    /// Both of the above, in half the time.
+    pub fn to_struct_and_enum(btf: &Btf, struct_name: &str, enum_name: &str) -> (PointerSet, PointerSet) {
+        let mut sets = (PointerSet::empty(struct_name, false), PointerSet::empty(enum_name, true));
+        for btf in btf.base().map(|base| &**base).into_iter().chain([btf]) {
+            PointerSet::add_all(btf, &mut [&mut sets.0, &mut sets.1]);
+        }
+        sets
+    }
+
+    fn empty(name: &str, is_enum: bool) -> PointerSet {
+        PointerSet { name: name.to_owned(), is_enum, values: Bitmap::default(), pointers: Bitmap::default() }
+    }
+
     fn new(btf: &Btf, name: &str, is_enum: bool) -> PointerSet {
         let mut set = match btf.base() {
             Some(base) => PointerSet::new(base, name, is_enum),
-            None => {
-                let (values, pointers) = (Bitmap::default(), Bitmap::default());
-                PointerSet { name: name.to_owned(), is_enum, values, pointers }
-            }
+            None => PointerSet::empty(name, is_enum),
         };
         set.add(btf);
         set
@@ -267,30 +312,53 @@ impl PointerSet {
     }
 
     fn add(&mut self, btf: &Btf) {
-        self.values.grow(btf.end());
-        self.pointers.grow(btf.end());
-        let mut aliases = Vec::new();
-        let mut pointers = Vec::new();
-        for t in btf.own_types() {
-            match (t.kind(), t.target()) {
-                (Kind::Ptr, Some(target)) => pointers.push((t.id(), target)),
-                (_, Some(target)) if t.is_alias() => aliases.push((t.id(), target)),
-                (Kind::Struct | Kind::Fwd, _) if !self.is_enum && t.name_bytes() == self.name.as_bytes() => {
-                    self.values.set(t.id());
+        Self::add_all(btf, &mut [self]);
+    }
+
+    /// Adds the types of `btf` itself to several sets in one pass.
+    fn add_all(btf: &Btf, sets: &mut [&mut PointerSet]) {
+        const STRUCT: u8 = Kind::Struct as u8;
+        const FWD: u8 = Kind::Fwd as u8;
+        const ENUM: u8 = Kind::Enum as u8;
+        const ENUM64: u8 = Kind::Enum64 as u8;
+        const PTR: u8 = Kind::Ptr as u8;
+        const ALIASES: u32 = 1 << Kind::Typedef as u32
+            | 1 << Kind::Volatile as u32
+            | 1 << Kind::Const as u32
+            | 1 << Kind::Restrict as u32
+            | 1 << Kind::TypeTag as u32;
+        for set in &mut *sets {
+            set.values.grow(btf.end());
+            set.pointers.grow(btf.end());
+        }
+        let (mut aliases, mut pointers) = (Vec::new(), Vec::new());
+        let scan = btf.scan();
+        for head in scan.heads() {
+            match head.kind {
+                PTR => pointers.push((head.id, TypeId(head.size_or_type))),
+                STRUCT | FWD | ENUM | ENUM64 => {
+                    for set in &mut *sets {
+                        let is_enum = matches!(head.kind, ENUM | ENUM64);
+                        if is_enum == set.is_enum && scan.string_is(head.name, set.name.as_bytes()) {
+                            set.values.set(head.id);
+                        }
+                    }
                 }
-                (Kind::Enum | Kind::Enum64, _) if self.is_enum && t.name_bytes() == self.name.as_bytes() => {
-                    self.values.set(t.id());
+                kind if ALIASES >> (kind & 31) & 1 != 0 && kind < 32 => {
+                    aliases.push((head.id, TypeId(head.size_or_type)));
                 }
                 _ => {}
             }
         }
-        self.values.close(&aliases);
-        for &(id, target) in &pointers {
-            if self.values.has(target) {
-                self.pointers.set(id);
+        for set in sets {
+            set.values.close(&aliases);
+            for &(id, target) in &pointers {
+                if set.values.has(target) {
+                    set.pointers.set(id);
+                }
             }
+            set.pointers.close(&aliases);
         }
-        self.pointers.close(&aliases);
     }
 
     /// True if the type is one of the given ones.

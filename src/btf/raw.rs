@@ -174,8 +174,7 @@ pub struct Btf {
     first_id: u32,
     first_string: u32,
     label: String,
-    pub(super) type_names: OnceLock<NameIndex>,
-    pub(super) func_names: OnceLock<NameIndex>,
+    pub(super) names: OnceLock<NameIndex>,
 }
 
 impl fmt::Debug for Btf {
@@ -191,10 +190,30 @@ pub(super) struct Record<'a> {
     pub info: u32,
     /// A size or a type number, by kind.
     pub size_or_type: u32,
-    pub tail: &'a [u8],
+    /// What follows the common part, and all records after this one: many records are looked at for their kind only,
+    /// and their end need not be found for that.
+    rest: &'a [u8],
+}
+
+/// What all records have.
+#[derive(Clone, Copy)]
+pub(super) struct Head {
+    pub id: TypeId,
+    /// The number of a [`Kind`].
+    pub kind: u8,
+    pub name: u32,
+    pub size_or_type: u32,
 }
 
 impl Record<'_> {
+    /// `void`.
+    const NONE: Record<'static> = Record { name: 0, info: 0, size_or_type: 0, rest: &[] };
+
+    /// How many words follow the common part.
+    pub fn words(&self) -> usize {
+        self.kind().tail(self.vlen()) / 4
+    }
+
     /// The kind; `Void` for kinds that are newer than this reader.
     pub fn kind(&self) -> Kind {
         Kind::from_number(kind_number(self.info)).unwrap_or(Kind::Void)
@@ -209,9 +228,63 @@ impl Record<'_> {
         self.info >> 31 != 0
     }
 
-    /// The `n`th word after the common part; 0 when there is none.
+    /// The `n`th word after the common part.
+    #[inline]
     pub fn word(&self, n: usize) -> u32 {
-        read_u32(self.tail, n * 4)
+        read_u32(self.rest, n * 4)
+    }
+}
+
+/// The sections of a [`Btf`], looked up once.
+#[derive(Clone, Copy)]
+pub(super) struct Scan<'a> {
+    btf: &'a Btf,
+    types: &'a [u8],
+    strings: &'a [u8],
+}
+
+impl<'a> Scan<'a> {
+    /// Number, kind, name and size or type of all types in this BTF itself.
+    #[inline]
+    pub fn heads(self) -> impl Iterator<Item = Head> {
+        self.btf.offsets.iter().zip(self.btf.first_id..).map(move |(&at, id)| {
+            let head = self.types.get(at as usize..).and_then(|bytes| bytes.first_chunk::<12>()).unwrap_or(&[0; 12]);
+            let word = |n: usize| u32::from_le_bytes([head[n], head[n + 1], head[n + 2], head[n + 3]]);
+            Head { id: TypeId(id), kind: head[7] & 0x7f, name: word(0), size_or_type: word(8) }
+        })
+    }
+
+    /// The string section from `offset` on; empty if that is outside.
+    #[inline]
+    pub fn strings_from(self, offset: u32) -> &'a [u8] {
+        match offset.checked_sub(self.btf.first_string) {
+            Some(own) => self.strings.get(own as usize..).unwrap_or_default(),
+            None => self.btf.strings_from(offset),
+        }
+    }
+
+    /// True if the string at `offset` is `name`.
+    #[inline]
+    pub fn string_is(self, offset: u32, name: &[u8]) -> bool {
+        let bytes = self.strings_from(offset);
+        // Most names differ in the first byte.
+        bytes.first() == name.first()
+            && bytes.get(name.len()) == Some(&0)
+            && bytes.get(..name.len()) == Some(name)
+            && !name.is_empty()
+    }
+
+    /// Name and type of each parameter of a prototype, `...` included; nothing if `id` is something else.
+    #[inline]
+    pub fn params(self, id: TypeId) -> &'a [[u8; 8]] {
+        let record = match id.0.checked_sub(self.btf.first_id).and_then(|n| self.btf.offsets.get(n as usize)) {
+            Some(&at) => record(self.types, at),
+            None => self.btf.record(id).unwrap_or(Record::NONE),
+        };
+        if kind_number(record.info) != Kind::FuncProto as u32 {
+            return &[];
+        }
+        record.rest.as_chunks::<8>().0.get(..record.vlen() as usize).unwrap_or_default()
     }
 }
 
@@ -294,8 +367,7 @@ impl Btf {
             first_id,
             first_string,
             label: label.to_owned(),
-            type_names: OnceLock::new(),
-            func_names: OnceLock::new(),
+            names: OnceLock::new(),
             data,
         })
     }
@@ -330,13 +402,17 @@ impl Btf {
         })
     }
 
+    /// For passes over all types, where every instruction counts.
+    pub(super) fn scan(&self) -> Scan<'_> {
+        let strings = (*self.data).as_ref().get(self.strings..self.strings + self.strings_len as usize);
+        Scan { btf: self, types: self.type_section(), strings: strings.unwrap_or_default() }
+    }
+
     /// The type with this number, of this BTF or of its base.
     pub fn get(&self, id: TypeId) -> Result<Type<'_>, BtfError> {
         match (self.record(id), id) {
             (Some(record), _) => Ok(Type { btf: self, id, record }),
-            (None, TypeId::VOID) => {
-                Ok(Type { btf: self, id, record: Record { name: 0, info: 0, size_or_type: 0, tail: &[] } })
-            }
+            (None, TypeId::VOID) => Ok(Type { btf: self, id, record: Record::NONE }),
             (None, _) => Err(BtfError::NoSuchType(id)),
         }
     }
@@ -360,31 +436,40 @@ impl Btf {
 
     /// As [`Btf::string`], without the check for UTF-8.
     pub(super) fn string_bytes(&self, offset: u32) -> &[u8] {
-        let own = match (offset.checked_sub(self.first_string), &self.base) {
-            (Some(own), _) => own,
-            (None, Some(base)) => return base.string_bytes(offset),
-            (None, None) => return &[],
-        };
-        if own >= self.strings_len {
-            return &[];
-        }
-        let bytes = (*self.data).as_ref().get(self.strings + own as usize..).unwrap_or_default();
+        let bytes = self.strings_from(offset);
         std::ffi::CStr::from_bytes_until_nul(bytes).map(|text| text.to_bytes()).unwrap_or_default()
     }
 
-    /// The bytes of memory that the indexes take, without the BTF itself.
+    /// The string at `offset` is this one.
+    pub(super) fn string_is(&self, offset: u32, name: &[u8]) -> bool {
+        self.strings_from(offset).strip_prefix(name).is_some_and(|rest| rest.first() == Some(&0))
+    }
+
+    /// The string section from `offset` on; empty if that is outside.
+    pub(super) fn strings_from(&self, offset: u32) -> &[u8] {
+        let own = match (offset.checked_sub(self.first_string), &self.base) {
+            (Some(own), _) => own,
+            (None, Some(base)) => return base.strings_from(offset),
+            (None, None) => return &[],
+        };
+        let section = (*self.data).as_ref().get(self.strings..self.strings + self.strings_len as usize);
+        section.and_then(|section| section.get(own as usize..)).unwrap_or_default()
+    }
+
+    /// The bytes of memory that the indexes take by now, without the BTF itself.
     pub fn index_bytes(&self) -> usize {
-        let names = [&self.type_names, &self.func_names];
-        self.offsets.len() * 4 + names.iter().filter_map(|n| n.get()).map(NameIndex::bytes).sum::<usize>()
+        self.offsets.len() * 4 + self.names.get().map_or(0, NameIndex::bytes)
     }
 }
 
 /// The record that begins at `at` of the type section.
+#[inline]
 fn record(types: &[u8], at: u32) -> Record<'_> {
-    let bytes = types.get(at as usize..).unwrap_or_default();
-    let (name, info, size_or_type) = (read_u32(bytes, 0), read_u32(bytes, 4), read_u32(bytes, 8));
-    let len = Kind::from_number(kind_number(info)).map_or(0, |kind| kind.tail(info & 0xff_ffff));
-    Record { name, info, size_or_type, tail: bytes.get(12..12 + len).unwrap_or_default() }
+    let Some((head, rest)) = types.get(at as usize..).and_then(|bytes| bytes.split_first_chunk::<12>()) else {
+        return Record::NONE;
+    };
+    let word = |n: usize| u32::from_le_bytes([head[n], head[n + 1], head[n + 2], head[n + 3]]);
+    Record { name: word(0), info: word(4), size_or_type: word(8), rest }
 }
 
 /// Where every record begins. Fails on the first one that does not fit.

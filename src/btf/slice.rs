@@ -214,7 +214,7 @@ impl Writer {
         if is_enum && part == Part::Opaque {
             return;
         }
-        let words = t.record.tail.len() / 4;
+        let words = t.record.words();
         // Which words of an element are a name and a type.
         let (len, name_at, type_at) = match kind {
             Kind::Struct | Kind::Union => (3, Some(0), Some(1)),

@@ -42,6 +42,11 @@ impl<'a> Type<'a> {
         self.btf.string_bytes(self.record.name)
     }
 
+    /// True if this is the name.
+    pub fn is_called(self, name: &str) -> bool {
+        self.btf.string_is(self.record.name, name.as_bytes())
+    }
+
     /// True if there is a name.
     pub fn is_named(self) -> bool {
         self.record.name != 0

@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::kallsyms::{hex, module_name};
-use super::lines::{LineReader, NameSet};
+use super::lines::{LineReader, NameSet, find_byte};
 
 /// The functions of a set of names that ftrace can trace.
 #[derive(Clone, Debug, Default)]
@@ -134,7 +134,7 @@ pub fn parse(file: impl Read, list: List, wanted: &NameSet) -> io::Result<Vec<Si
         if let Some((address, name, module)) = parse_line(line, list)
             && let Some(name) = wanted.find(name)
         {
-            found.push(Site { name, address, module: module.map(Box::from) });
+            found.push(Site { name, address: hex(address).unwrap_or(0), module: module_name(module).map(Box::from) });
         }
     }
     found.sort_by_key(|site| site.name);
@@ -142,18 +142,21 @@ pub fn parse(file: impl Read, list: List, wanted: &NameSet) -> io::Result<Vec<Si
 }
 
 /// `[address ]name[ [module]]`.
-fn parse_line(line: &[u8], list: List) -> Option<(u64, &str, Option<&str>)> {
-    let mut fields = line.split(|&b| b == b' ');
-    let address = match list {
-        List::Names => 0,
-        List::Addresses => hex(fields.next()?)?,
+fn parse_line(line: &[u8], list: List) -> Option<(&[u8], &[u8], &[u8])> {
+    let (address, line) = match list {
+        List::Names => (&[][..], line),
+        List::Addresses => split(line),
     };
-    let name = str::from_utf8(fields.next()?).ok()?;
-    let module = match fields.next() {
-        Some(field) => Some(module_name(field)?),
-        None => None,
-    };
-    Some((address, name, module))
+    let (name, module) = split(line);
+    (!name.is_empty()).then_some((address, name, module))
+}
+
+/// What comes before and after the first space.
+fn split(line: &[u8]) -> (&[u8], &[u8]) {
+    match find_byte(b' ', line) {
+        Some(at) => (&line[..at], &line[at + 1..]),
+        None => (line, &[]),
+    }
 }
 
 /// The functions of `wanted` that kprobes refuses, by `/sys/kernel/debug/kprobes/blacklist`. Empty if it cannot be
@@ -164,8 +167,7 @@ pub fn kprobe_blacklist(sys: &Path, wanted: &NameSet) -> Vec<u32> {
     let mut lines = LineReader::new(file);
     // `0xaddress-0xaddress<TAB>name`
     while let Ok(Some(line)) = lines.next() {
-        let name = line.rsplit(|&b| b == b'\t').next().and_then(|name| str::from_utf8(name).ok());
-        found.extend(name.and_then(|name| wanted.find(name)));
+        found.extend(line.rsplit(|&b| b == b'\t').next().and_then(|name| wanted.find(name)));
     }
     found.sort_unstable();
     found.dedup();

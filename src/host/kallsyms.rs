@@ -9,35 +9,45 @@ use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::lines::{LineReader, NameSet};
+use super::lines::{LineReader, NameSet, find_byte};
 
-/// One line.
+/// One line, still text: most lines are passed over, and nothing is computed for those.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line<'a> {
-    /// The address; 0 where addresses are hidden.
-    pub address: u64,
+    digits: &'a [u8],
     /// The type letter as `nm` uses it: `t` and `T` are code, `w` and `W` weak symbols.
     pub letter: u8,
     /// The name.
-    pub name: &'a str,
-    /// The module; `bpf` for BPF programs; `None` for the kernel itself.
-    pub module: Option<&'a str>,
+    pub name: &'a [u8],
+    /// The module, in brackets; empty for the kernel itself.
+    module: &'a [u8],
 }
 
 impl<'a> Line<'a> {
     /// Parses a line without its line end; `None` if it is not one.
+    #[inline]
     pub fn parse(line: &'a [u8]) -> Option<Line<'a>> {
-        let digits = line.iter().position(|&b| b == b' ')?;
-        let address = hex(&line[..digits])?;
-        let (&[letter, b' '], name) = line.get(digits + 1..)?.split_first_chunk::<2>()? else { return None };
-        let (name, module) = match name.iter().position(|&b| b == b'\t') {
-            Some(tab) => (&name[..tab], Some(module_name(&name[tab + 1..])?)),
-            None => (name, None),
+        // Addresses have 16 digits, except in texts of other origin.
+        let (digits, rest) = match line.split_at_checked(16) {
+            Some((digits, rest)) if rest.first() == Some(&b' ') => (digits, rest),
+            _ => line.split_at(find_byte(b' ', line)?),
         };
-        if name.is_empty() {
-            return None;
-        }
-        Some(Line { address, letter, name: str::from_utf8(name).ok()?, module })
+        let (&[_, letter, b' '], name) = rest.split_first_chunk::<3>()? else { return None };
+        let (name, module) = match find_byte(b'\t', name) {
+            Some(tab) => (&name[..tab], &name[tab + 1..]),
+            None => (name, &[][..]),
+        };
+        (!name.is_empty()).then_some(Line { digits, letter, name, module })
+    }
+
+    /// The address; 0 where addresses are hidden, or if there is none in the text.
+    pub fn address(&self) -> u64 {
+        hex(self.digits).unwrap_or(0)
+    }
+
+    /// The module; `bpf` for BPF programs; `None` for the kernel itself.
+    pub fn module(&self) -> Option<&'a str> {
+        module_name(self.module)
     }
 
     /// True for what can be on a stack.
@@ -52,19 +62,40 @@ pub(super) fn module_name(text: &[u8]) -> Option<&str> {
     str::from_utf8(inner).ok()
 }
 
-/// At most 16 hexadecimal digits, without a prefix.
+/// At most 16 hexadecimal digits, lower case, without a prefix.
 pub(super) fn hex(digits: &[u8]) -> Option<u64> {
+    if let Some((high, low)) = digits.as_chunks::<8>().0.split_first()
+        && let ([low], []) = (low, digits.as_chunks::<8>().1)
+    {
+        return Some(hex8(*high)? << 32 | hex8(*low)?);
+    }
     if digits.is_empty() || digits.len() > 16 {
         return None;
     }
-    digits.iter().try_fold(0, |value, &b| {
-        let digit = match b {
-            b'0'..=b'9' => b - b'0',
-            b'a'..=b'f' => b - b'a' + 10,
-            _ => return None,
-        };
-        Some(value << 4 | u64::from(digit))
-    })
+    let mut padded = [b'0'; 16];
+    padded[16 - digits.len()..].copy_from_slice(digits);
+    hex(&padded)
+}
+
+/// Eight hexadecimal digits at once.
+fn hex8(digits: [u8; 8]) -> Option<u64> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let text = u64::from_be_bytes(digits);
+    // Bytes are below 128 if all is well, so that these sums do not run into each other.
+    if text & ONES << 7 != 0 {
+        return None;
+    }
+    let at_least = |bound: u8| (text + ONES * u64::from(128 - bound)) & ONES << 7;
+    let is_digit = at_least(b'0') & !at_least(b'9' + 1);
+    let is_letter = at_least(b'a') & !at_least(b'f' + 1);
+    if is_digit | is_letter != ONES << 7 {
+        return None;
+    }
+    // 0x30-0x39 are 0-9 in their low half, 0x61-0x66 are 1-6.
+    let halves = (text & (ONES * 15)) + (is_letter >> 7) * 9;
+    let bytes = (halves | halves >> 4) & 0x00ff_00ff_00ff_00ff;
+    let words = (bytes | bytes >> 8) & 0x0000_ffff_0000_ffff;
+    Some((words | words >> 16) & 0xffff_ffff)
 }
 
 /// Why there are no symbols.
@@ -120,17 +151,17 @@ impl Source {
     pub fn scan(&self, mut visit: impl FnMut(Line<'_>)) -> Result<(), SymbolsError> {
         let unreadable = |e| SymbolsError::Unreadable(self.kallsyms.clone(), e);
         let file = std::fs::File::open(&self.kallsyms).map_err(unreadable)?;
-        let (mut lines, mut addresses) = (0u64, 0);
+        let (mut lines, mut visible) = (0u64, false);
         scan(file, |line| {
             lines += 1;
-            addresses |= line.address;
+            // Symbols of the per-CPU area are at 0 everywhere, but they are not alone.
+            visible = visible || line.address() != 0;
             visit(line);
         })
         .map_err(unreadable)?;
-        match (lines, addresses) {
+        match (lines, visible) {
             (0, _) => Err(SymbolsError::Empty(self.kallsyms.clone())),
-            // Symbols of the per-CPU area are at 0 everywhere, but they are not alone.
-            (_, 0) => {
+            (_, false) => {
                 let value = std::fs::read_to_string(&self.kptr_restrict).ok();
                 Err(SymbolsError::Hidden(value.and_then(|text| text.trim().parse().ok())))
             }
@@ -201,35 +232,38 @@ impl Addresses {
 #[derive(Default)]
 struct AddressesBuilder {
     found: Vec<Found>,
-    /// The address of the last line, its name, and how many entries of `found` have this address.
-    address: u64,
-    last: String,
+    /// The address of the last line, as text.
+    digits: [u8; 16],
+    /// The last name of that address, and how many entries of `found` have it.
+    last: Vec<u8>,
     here: usize,
 }
 
 impl AddressesBuilder {
     fn line(&mut self, line: Line<'_>, wanted: &NameSet) {
-        if line.address != self.address {
+        if self.here > 0 && line.digits != self.digits {
             self.end_of_address();
-            self.address = line.address;
         }
         if let Some(name) = wanted.find(line.name)
             && line.is_code()
         {
-            let module = line.module.map(Box::from);
-            self.found.push(Found { name, address: line.address, module, shown: Box::default() });
+            let module = line.module().map(Box::from);
+            self.found.push(Found { name, address: line.address(), module, shown: Box::default() });
             self.here += 1;
+            if let Ok(digits) = line.digits.try_into() {
+                self.digits = digits;
+            }
         }
         if self.here > 0 {
             self.last.clear();
-            self.last.push_str(line.name);
+            self.last.extend(line.name);
         }
     }
 
     fn end_of_address(&mut self) {
         let begin = self.found.len() - self.here;
         for found in &mut self.found[begin..] {
-            found.shown = Box::from(self.last.as_str());
+            found.shown = String::from_utf8_lossy(&self.last).into();
         }
         self.here = 0;
     }
@@ -248,7 +282,7 @@ pub struct Symbols {
     /// Where the name of the symbol begins in `text`.
     names: Vec<u32>,
     /// `name`, then `[module]` if there is one, each entry ended by a line end.
-    text: String,
+    text: Vec<u8>,
 }
 
 /// A symbol and how far an address is behind it.
@@ -290,8 +324,8 @@ impl Symbols {
     }
 
     fn name(&self, n: usize) -> &str {
-        let rest = &self.text[self.names[n] as usize..];
-        rest.split('\n').next().unwrap_or_default()
+        let rest = self.text.get(self.names[n] as usize..).unwrap_or_default();
+        str::from_utf8(&rest[..find_byte(b'\n', rest).unwrap_or(rest.len())]).unwrap_or_default()
     }
 }
 
@@ -299,19 +333,20 @@ impl Symbols {
 struct SymbolsBuilder {
     /// Address and position in the text, in the order of the file.
     entries: Vec<(u64, u32)>,
-    text: String,
+    text: Vec<u8>,
 }
 
 impl SymbolsBuilder {
     fn line(&mut self, line: Line<'_>) {
-        // Code at 0 is not code; a text of 4 GiB is not kallsyms.
-        let (true, Ok(at)) = (line.is_code() && line.address != 0, u32::try_from(self.text.len())) else { return };
-        self.entries.push((line.address, at));
-        self.text.push_str(line.name);
-        if let Some(module) = line.module {
-            self.text.extend(["[", module, "]"]);
+        if !line.is_code() {
+            return;
         }
-        self.text.push('\n');
+        // Code at 0 is not code; a text of 4 GiB is not kallsyms.
+        let (address @ 1.., Ok(at)) = (line.address(), u32::try_from(self.text.len())) else { return };
+        self.entries.push((address, at));
+        self.text.extend(line.name);
+        self.text.extend(line.module);
+        self.text.push(b'\n');
     }
 
     fn finish(mut self) -> Symbols {
@@ -329,5 +364,110 @@ impl SymbolsBuilder {
         }
         self.text.shrink_to_fit();
         Symbols { addresses, names, text: self.text }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "\
+0000000000000000 A fixed_percpu_data
+ffffffff81000000 T _stext
+ffffffff81000000 T _text
+ffffffff81a00000 t tcp_rcv
+ffffffff81a00000 T tcp_receive
+ffffffff81a00040 T ip_rcv
+ffffffff81a00080 t dup
+ffffffff81a000c0 t dup
+ffffffff82000000 D ip_rcv_data
+ffffffffc0a01000 t veth_xmit\t[veth]
+ffffffffc0b00000 t bpf_prog_6deef7357e7b4530_drop\t[bpf]
+not a line
+ffffffff81a00100 t
+";
+
+    #[test]
+    fn lines() {
+        let line = Line::parse(b"ffffffffc0a01000 t veth_xmit\t[veth]").unwrap();
+        assert_eq!(
+            (line.address(), line.name, line.module()),
+            (0xffff_ffff_c0a0_1000, &b"veth_xmit"[..], Some("veth"))
+        );
+        assert!(line.is_code());
+        let short = Line::parse(b"c0de T x").unwrap();
+        assert_eq!((short.address(), short.module()), (0xc0de, None));
+        for text in ["", " ", "x", "ffffffff81000000", "ffffffff81000000 ", "ffffffff81000000 T", "ffffffff81000000 T "]
+        {
+            assert_eq!(Line::parse(text.as_bytes()), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn hexadecimal() {
+        for value in [0, 1, 9, 0xa, 0xf, 0x10, 0xdead_beef, 0x0123_4567_89ab_cdef, u64::MAX] {
+            assert_eq!(hex(format!("{value:x}").as_bytes()), Some(value));
+            assert_eq!(hex(format!("{value:016x}").as_bytes()), Some(value));
+        }
+        for b in 0..=255u8 {
+            let digit = (b as char).to_digit(16).filter(|_| !b.is_ascii_uppercase()).map(u64::from);
+            assert_eq!(hex(&[b]), digit, "{b}");
+            let mut digits = *b"0000000000000000";
+            digits[11] = b;
+            assert_eq!(hex(&digits), digit.map(|d| d << 16), "{b}");
+        }
+        assert_eq!(hex(b""), None);
+        assert_eq!(hex(b"00000000000000000"), None);
+    }
+
+    #[test]
+    fn wanted_functions_with_duplicates_and_aliases() {
+        let names = NameSet::new(["ip_rcv", "dup", "tcp_rcv", "veth_xmit", "absent", "ip_rcv_data"]);
+        let mut builder = AddressesBuilder::default();
+        scan(TEXT.as_bytes(), |line| builder.line(line, &names)).unwrap();
+        let found = builder.finish();
+        let at = |name: &str| -> Vec<(u64, &str, Option<&str>)> {
+            let places = found.of(names.find(name.as_bytes()).unwrap()).iter();
+            places.map(|f| (f.address & 0xffff_ffff, &*f.shown, f.module.as_deref())).collect()
+        };
+        assert_eq!(at("ip_rcv"), [(0x81a0_0040, "ip_rcv", None)]);
+        assert_eq!(at("dup"), [(0x81a0_0080, "dup", None), (0x81a0_00c0, "dup", None)]);
+        assert_eq!(at("tcp_rcv"), [(0x81a0_0000, "tcp_receive", None)]);
+        assert_eq!(at("veth_xmit"), [(0xc0a0_1000, "veth_xmit", Some("veth"))]);
+        assert_eq!(at("absent"), []);
+        assert_eq!(at("ip_rcv_data"), [], "data is not a function");
+        assert_eq!(found.all().len(), 5);
+    }
+
+    #[test]
+    fn symbols_of_addresses() {
+        let symbols = Symbols::read(TEXT.as_bytes()).unwrap();
+        let near = |address: u64| symbols.nearest(0xffff_ffff_0000_0000 | address).map(|s| (s.name, s.offset));
+        assert_eq!(symbols.nearest(0x1000), None);
+        assert_eq!(near(0x8100_0010), Some(("_text", 0x10)));
+        assert_eq!(near(0x81a0_003f), Some(("tcp_receive", 0x3f)));
+        assert_eq!(near(0x81a0_0040), Some(("ip_rcv", 0)));
+        assert_eq!(near(0xc0a0_1004), Some(("veth_xmit[veth]", 4)));
+        assert_eq!(near(0xc0b0_0000), Some(("bpf_prog_6deef7357e7b4530_drop[bpf]", 0)));
+        assert_eq!(symbols.exact(0xffff_ffff_81a0_00c0), Some("dup"));
+        assert_eq!(symbols.exact(0xffff_ffff_81a0_00c1), None);
+        assert_eq!(symbols.len(), 7);
+    }
+
+    #[test]
+    fn hidden_addresses_are_an_error_with_the_sysctl() {
+        let directory = std::env::temp_dir().join(format!("whither-kallsyms-{}", std::process::id()));
+        let source = Source::new(&directory);
+        assert!(matches!(source.symbols(), Err(SymbolsError::Unreadable(..))));
+        std::fs::create_dir_all(directory.join("sys/kernel")).unwrap();
+        std::fs::write(directory.join("kallsyms"), "0000000000000000 T _text\n0000000000000000 T ip_rcv\n").unwrap();
+        let hidden = source.addresses(&NameSet::new(["ip_rcv"])).unwrap_err();
+        assert!(matches!(hidden, SymbolsError::Hidden(None)) && hidden.hint().is_none());
+        std::fs::write(directory.join("sys/kernel/kptr_restrict"), "2\n").unwrap();
+        let hidden = source.symbols().err().unwrap();
+        assert_eq!(hidden.hint(), Some("sysctl kernel.kptr_restrict=1"));
+        std::fs::write(directory.join("kallsyms"), "").unwrap();
+        assert!(matches!(source.symbols(), Err(SymbolsError::Empty(_))));
+        std::fs::remove_dir_all(&directory).unwrap();
     }
 }

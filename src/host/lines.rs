@@ -1,7 +1,5 @@
 //! Reading long kernel lists line by line, and sets of names to look for in them.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::io::{self, Read};
 
 /// The lines of a file, from one buffer that is reused: the lists are megabytes, and nearly all of it is passed over.
@@ -61,7 +59,7 @@ impl<R: Read> LineReader<R> {
 }
 
 /// The position of the first `byte`, eight bytes at a time.
-fn find_byte(byte: u8, bytes: &[u8]) -> Option<usize> {
+pub(super) fn find_byte(byte: u8, bytes: &[u8]) -> Option<usize> {
     const LOW: u64 = 0x0101_0101_0101_0101;
     let pattern = LOW * u64::from(byte);
     let (words, _) = bytes.as_chunks::<8>();
@@ -76,55 +74,137 @@ fn find_byte(byte: u8, bytes: &[u8]) -> Option<usize> {
     bytes[begin..].iter().position(|&b| b == byte).map(|n| begin + n)
 }
 
-/// Names, numbered in the order in which they were given, and found again quickly.
+/// Names, numbered in the order in which they were given, and found again quickly: a list has many lines, few of them
+/// with a name that is wanted.
 #[derive(Clone, Debug, Default)]
 pub struct NameSet {
-    numbers: HashMap<Box<str>, u32, BuildHasherDefault<NameHasher>>,
+    names: Vec<Box<[u8]>>,
+    /// Numbers of names, plus one, at their hash or the next free place; 0 is free. The length is a power of two, at
+    /// least four times the number of names.
+    slots: Vec<u32>,
 }
 
 impl NameSet {
     /// Numbers `names` from 0; a name that comes again keeps its first number, but counts.
     pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> NameSet {
-        let mut numbers = HashMap::default();
-        for (n, name) in (0..).zip(names) {
-            numbers.entry(Box::from(name)).or_insert(n);
+        let names: Vec<Box<[u8]>> = names.into_iter().map(|name| name.as_bytes().into()).collect();
+        let mut set = NameSet { slots: vec![0; (names.len() * 4).next_power_of_two()], names: Vec::new() };
+        for name in names {
+            let slot = set.slot(&name);
+            set.names.push(name);
+            if set.slots[slot] == 0 {
+                set.slots[slot] = set.names.len() as u32;
+            }
         }
-        NameSet { numbers }
+        set
     }
 
     /// The number of `name`.
-    pub fn find(&self, name: &str) -> Option<u32> {
-        self.numbers.get(name).copied()
+    #[inline]
+    pub fn find(&self, name: &[u8]) -> Option<u32> {
+        if self.names.is_empty() {
+            return None;
+        }
+        self.slots[self.slot(name)].checked_sub(1)
     }
 
-    /// How many different names there are.
-    pub fn len(&self) -> usize {
-        self.numbers.len()
-    }
-
-    /// True if there are none.
+    /// True if there are no names.
     pub fn is_empty(&self) -> bool {
-        self.numbers.is_empty()
+        self.names.is_empty()
+    }
+
+    /// Where `name` is, or the free place where it belongs.
+    #[inline]
+    fn slot(&self, name: &[u8]) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut at = hash(name) as usize & mask;
+        loop {
+            match self.slots[at].checked_sub(1) {
+                Some(n) if &*self.names[n as usize] != name => at = (at + 1) & mask,
+                _ => return at,
+            }
+        }
     }
 }
 
-/// The standard hash resists attackers; names of the kernel's functions need none of that, and there are many.
-#[derive(Default)]
-struct NameHasher(u64);
+/// Of the length, the first eight and the last eight bytes: that tells functions apart well enough.
+#[inline]
+fn hash(name: &[u8]) -> u64 {
+    let word = |bytes: Option<&[u8; 8]>| bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    let (first, last) = match name.len() {
+        8.. => (word(name.first_chunk()), word(name.last_chunk())),
+        _ => {
+            let mut short = [0; 8];
+            short[..name.len()].copy_from_slice(name);
+            (u64::from_le_bytes(short), 0)
+        }
+    };
+    let h = (first ^ last.rotate_left(23) ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    h >> 32
+}
 
-impl Hasher for NameHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks::<8>();
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        for word in words.iter().chain([&last]) {
-            self.0 = (self.0 ^ u64::from_le_bytes(*word)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives its text in pieces of changing sizes, as proc files do.
+    struct Pieces<'a>(&'a [u8], usize);
+
+    impl Read for Pieces<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.1 = self.1 % 7 + 1;
+            let n = (self.1 * 997).min(self.0.len()).min(buffer.len());
+            buffer[..n].copy_from_slice(&self.0[..n]);
+            self.0 = &self.0[n..];
+            Ok(n)
         }
     }
 
-    fn write_u8(&mut self, _: u8) {}
+    #[test]
+    fn lines_are_those_of_the_text() {
+        for text in ["", "a", "a\n", "\n\nab\n", &"0123456789abcdefghijk\nx\n".repeat(20_000)] {
+            let mut reader = LineReader::new(Pieces(text.as_bytes(), 0));
+            let mut lines = Vec::new();
+            while let Some(line) = reader.next().unwrap() {
+                lines.push(String::from_utf8(line.to_vec()).unwrap());
+            }
+            assert_eq!(lines, text.lines().collect::<Vec<_>>());
+        }
+        // Longer than the buffer: in pieces, all of it.
+        let long = "z".repeat(BUFFER * 3 + 5);
+        let mut reader = LineReader::new(long.as_bytes());
+        let mut seen = 0;
+        while let Some(piece) = reader.next().unwrap() {
+            seen += piece.len();
+        }
+        assert_eq!(seen, long.len());
+    }
 
-    fn finish(&self) -> u64 {
-        self.0 ^ self.0 >> 32
+    #[test]
+    fn bytes_are_found() {
+        for len in 0..40 {
+            let mut text = vec![b'a'; len];
+            assert_eq!(find_byte(b' ', &text), None);
+            for at in (0..len).rev() {
+                text[at] = b' ';
+                assert_eq!(find_byte(b' ', &text), Some(at), "{len}");
+            }
+        }
+        assert_eq!(find_byte(1, &[0, 2, 3, 0x81, 1, 1, 0, 0, 0]), Some(4));
+    }
+
+    #[test]
+    fn names_keep_their_first_number() {
+        let set = NameSet::new(["ip_rcv", "a", "tcp_v4_rcv", "ip_rcv", ""]);
+        assert_eq!(set.find(b"ip_rcv"), Some(0));
+        assert_eq!(set.find(b"tcp_v4_rcv"), Some(2));
+        assert_eq!(set.find(b"a"), Some(1));
+        assert_eq!(set.find(b""), Some(4));
+        assert_eq!(set.find(b"tcp_v6_rcv"), None);
+        assert_eq!(NameSet::new([]).find(b"a"), None);
+        // Many names that differ only in the middle have one hash.
+        let names: Vec<String> = (100..500).map(|n| format!("sameness_{n}_sameness")).collect();
+        let set = NameSet::new(names.iter().map(String::as_str));
+        names.iter().zip(0..).for_each(|(name, n)| assert_eq!(set.find(name.as_bytes()), Some(n)));
     }
 }

@@ -68,3 +68,49 @@ fn collect(seen: impl Iterator<Item = (u32, Option<String>, PathBuf)>) -> Vec<Ne
     }
     all.into_values().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links() {
+        assert_eq!(parse_link("net:[4026531840]"), Some(4_026_531_840));
+        for text in ["", "net:[]", "mnt:[4026531840]", "net:[4026531840", "net:[99999999999]", "net:[-1]"] {
+            assert_eq!(parse_link(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn namespaces_of_a_recorded_host() {
+        let directory = std::env::temp_dir().join(format!("whither-netns-{}", std::process::id()));
+        let (proc, run) = (directory.join("proc"), directory.join("run"));
+        let links = [("1", 4_026_531_840u32), ("10", 4_026_532_500), ("9", 4_026_532_500), ("self", 4_026_531_840)];
+        for (process, inode) in links {
+            std::fs::create_dir_all(proc.join(process).join("ns")).unwrap();
+            let link = proc.join(process).join("ns/net");
+            std::os::unix::fs::symlink(format!("net:[{inode}]"), link).unwrap();
+        }
+        assert_eq!(current(&proc).unwrap(), 4_026_531_840);
+        let found = all(&proc, &run);
+        let text: Vec<_> =
+            found.iter().map(|n| (n.inode, n.path.strip_prefix(&proc).unwrap().to_str().unwrap())).collect();
+        assert_eq!(text, [(4_026_531_840, "1/ns/net"), (4_026_532_500, "9/ns/net")]);
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn names_of_namespaces() {
+        let seen = [
+            (7, Some("blue".to_owned()), "/run/netns/blue".into()),
+            (7, Some("azure".to_owned()), "/run/netns/azure".into()),
+            (7, None, "/proc/1/ns/net".into()),
+            (3, None, "/proc/2/ns/net".into()),
+        ];
+        let found = collect(seen.into_iter());
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0], Netns { inode: 3, path: "/proc/2/ns/net".into(), names: vec![] });
+        assert_eq!(found[1].names, ["blue", "azure"]);
+        assert_eq!(found[1].path, Path::new("/run/netns/blue"));
+    }
+}

@@ -130,8 +130,7 @@ pub struct Finder {
 impl Finder {
     /// Looks up the types that make a function interesting in the kernel's own BTF.
     pub fn new(kernel: &Btf, arch: Arch) -> Finder {
-        let skb = PointerSet::to_struct(kernel, "sk_buff");
-        let reason = PointerSet::to_enum(kernel, "skb_drop_reason");
+        let (skb, reason) = PointerSet::to_struct_and_enum(kernel, "sk_buff", "skb_drop_reason");
         Finder { skb, reason, arch }
     }
 
@@ -152,10 +151,9 @@ impl Targets {
         // Static functions of different files can share a name; where kallsyms has it several times, nobody knows which
         // prototype belongs to which.
         let mut seen: HashMap<&str, Option<usize>> = HashMap::new();
-        for func in btf.functions() {
+        for (func, index) in btf.functions_taking(&finder.skb) {
             let Ok(proto) = func.proto() else { continue };
             let params = || (0..).zip(proto.param_types()).take(MAX_PARAMS);
-            let Some((index, _)) = params().find(|&(_, t)| finder.skb.has_pointer(t)) else { continue };
             let name = func.name();
             if name.is_empty() || !filter(name) {
                 continue;
@@ -222,7 +220,7 @@ impl Targets {
     /// Leaves out what is not in ftrace's list, and takes the addresses from it if it has them.
     pub fn keep_traceable(&mut self, names: &NameSet, list: &Traceable) {
         self.retain(|f| {
-            let sites = names.find(&f.name).map_or(&[][..], |n| list.of(n));
+            let sites = names.find(f.name.as_bytes()).map_or(&[][..], |n| list.of(n));
             let mut own = sites.iter().filter(|site| site.module.as_deref() == f.module.as_deref()).peekable();
             if own.peek().is_none() {
                 return Err(LeftOut::NotTraceable);
@@ -236,7 +234,7 @@ impl Targets {
     /// Sets addresses and aliases from kallsyms, and leaves out what it does not have.
     pub fn place(&mut self, names: &NameSet, symbols: &Addresses) {
         self.retain(|f| {
-            let found = names.find(&f.name).map_or(&[][..], |n| symbols.of(n));
+            let found = names.find(f.name.as_bytes()).map_or(&[][..], |n| symbols.of(n));
             f.addresses.clear();
             for place in found.iter().filter(|found| found.module.as_deref() == f.module.as_deref()) {
                 f.addresses.push(place.address);
