@@ -2,7 +2,7 @@
 
 use crate::plan::kernel::{Kernel, Spot};
 use crate::plan::{Plan, Transport};
-use crate::program::locate::Packet;
+use crate::program::locate::{self, Packet};
 use crate::program::read::{self, View};
 use crate::program::{COUNTERS, EVENTS, Entry, SHARED};
 use crate::record::{Field, HEADER_BYTES, Layout};
@@ -11,7 +11,7 @@ use asm::{Asm, Helper, Label, Mem, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Size,
 /// The members of `struct sk_buff` that the record of this run needs.
 pub fn wanted(kernel: &Kernel, layout: &Layout) -> Vec<Spot> {
     let skb = &kernel.skb;
-    let mut out = Vec::new();
+    let mut out = vec![skb.head, skb.tail];
     let mut want = |fields: &[Field], spots: &[Spot]| {
         if fields.iter().any(|&field| layout.has(field)) {
             out.extend_from_slice(spots);
@@ -38,10 +38,10 @@ pub fn send(a: &mut Asm, plan: &Plan, entry: &Entry, view: &View, packet: Packet
         Transport::Ring { .. } => reserve(a, layout, lost),
         Transport::Perf { .. } => on_stack(a, layout),
     }
-    head(a, layout, entry, packet);
+    head(a, layout, entry);
     skb_fields(a, plan, view);
     devices(a, plan, view);
-    headers(a, layout, packet);
+    headers(a, plan, view, packet);
     match plan.transport {
         Transport::Ring { .. } => {
             submit(a);
@@ -123,7 +123,7 @@ fn at(layout: &Layout, field: Field) -> Option<Mem> {
     layout.offset(field).map(|offset| Mem::new(size, R9 + offset as i32))
 }
 
-fn head(a: &mut Asm, layout: &Layout, entry: &Entry, packet: Packet) {
+fn head(a: &mut Asm, layout: &Layout, entry: &Entry) {
     let head = |field| at(layout, field).expect("every record has the head");
     entry.identity(a);
     a.store(head(Field::Function), R0);
@@ -144,8 +144,6 @@ fn head(a: &mut Asm, layout: &Layout, entry: &Entry, packet: Packet) {
     a.load(R1, u64(R0));
     a.bind(no_counters);
     a.store(head(Field::Lost), R1);
-    a.load(R1, u64(packet.network_len));
-    a.store(head(Field::HeaderLen), R1);
     if let Some(to) = at(layout, Field::Time) {
         a.call(Helper::KtimeGetNs);
         a.store(to, R0);
@@ -265,13 +263,20 @@ fn route_mtu(a: &mut Asm, plan: &Plan, view: &View, to: Mem) {
     a.stack_release(mark);
 }
 
-/// The packet from its network header on.
-fn headers(a: &mut Asm, layout: &Layout, packet: Packet) {
+/// The packet from its network header on, and how much of it there is.
+fn headers(a: &mut Asm, plan: &Plan, view: &View, packet: Packet) {
+    let (layout, kernel) = (&plan.layout, &plan.kernel);
+    locate::network_len(a, kernel, view, packet);
+    if let Some(to) = at(layout, Field::HeaderLen) {
+        a.store(to, R0);
+    }
     let Some(offset) = layout.offset(Field::Headers) else { return };
     let none = a.label();
-    a.load(R0, u64(packet.network_len));
     a.jeq(W0, 0, none);
-    a.load(R3, u64(packet.network));
+    a.note("head");
+    a.load(R3, view.at(kernel.skb.head));
+    a.load(R1, u64(packet.network));
+    a.add(R3, R1);
     a.mov(R1, R9);
     a.add(R1, offset as i32);
     a.mov(R2, HEADER_BYTES as i32);

@@ -190,28 +190,24 @@ fn emit(plan: &Plan, entry: &Entry, name: String) -> Result<asm::Program, BuildE
     entry.begin(a, plan.memory, &plan.kernel, drop);
 
     let found = locate::Packet::new(a);
-    let located =
-        [plan.kernel.skb.head, plan.kernel.skb.tail, plan.kernel.skb.mac_header, plan.kernel.skb.network_header];
-    let early = a.stack_mark();
+    let located = locate::wanted(&plan.kernel);
+    let captured = capture::wanted(&plan.kernel, &plan.layout);
     if plan.filters.is_empty() {
-        let unknown = a.label();
-        let view = view(a, plan, &[&located, &capture::wanted(&plan.kernel, &plan.layout)]);
-        locate::locate(a, &plan.kernel, &view, found, unknown);
-        a.bind(unknown);
+        let view = view(a, plan, &[&located, &captured]);
+        locate::network(a, &plan.kernel, &view, found);
         capture::send(a, plan, entry, &view, found, drop);
     } else {
+        let early = a.stack_mark();
         let tests = view(a, plan, &[&filter::wanted(plan), &located, &packet::wanted(plan)]);
         filter::metadata(a, plan, &tests, drop);
         if plan.filters.packet.is_some() {
-            locate::locate(a, &plan.kernel, &tests, found, drop);
+            locate::link(a, &plan.kernel, &tests, found, drop);
             packet::test(a, plan, &tests, found, drop)?;
         } else {
-            let unknown = a.label();
-            locate::locate(a, &plan.kernel, &tests, found, unknown);
-            a.bind(unknown);
+            locate::network(a, &plan.kernel, &tests, found);
         }
         a.stack_release(early);
-        let view = view(a, plan, &[&capture::wanted(&plan.kernel, &plan.layout)]);
+        let view = view(a, plan, &[&captured]);
         capture::send(a, plan, entry, &view, found, drop);
     }
 

@@ -49,7 +49,7 @@ pub fn wanted(plan: &Plan) -> Vec<Spot> {
 
 /// Emits the test of the pcap expression; falls through if the packet matches.
 ///
-/// In: R8 and the slots of `packet` from `locate`, `view` open for [`wanted`]. Clobbers: R0-R5, R8, R9.
+/// In: R8 and the slots of `packet` from [`locate::link`](super::locate::link), `view` open for [`wanted`]. Clobbers: R0-R5, R8, R9.
 pub fn test(a: &mut Asm, plan: &Plan, view: &View, packet: Packet, drop: Label) -> Result<(), BuildError> {
     let Some(graph) = &plan.filters.packet else { return Ok(()) };
     let needs = Needs::of(graph);
@@ -110,7 +110,7 @@ impl Facts {
                     a.mov(R3, R8);
                     a.load(R0, u64(packet.is_virtual));
                     a.jeq(R0, 0, real);
-                    a.load(R3, u64(packet.network));
+                    a.add(R3, ETHERNET);
                     a.bind(real);
                     a.sub(R2, R3);
                     a.mov(W2, W2);
@@ -335,7 +335,9 @@ impl PacketAccess for CastReader {
     }
 
     fn index(&mut self, a: &mut Asm, x: Reg64, end: u32, fail: Label) {
-        a.mov(R1, x);
+        if x != R1 {
+            a.mov(R1, x);
+        }
         a.store(u64(self.index), R1);
         if end > 0 {
             add(a, R1, end);
