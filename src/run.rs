@@ -137,8 +137,13 @@ impl Run<'_> {
     fn finish(mut self, complete: bool) -> Result<Summary, Error> {
         let mut summary = Summary::default();
         let lost = self.events.lost()?;
-        let missed = self.loaded.programs.iter().filter_map(|program| bpf::prog_stats(program.fd.as_fd()).ok());
-        let missed = missed.map(|stats| stats.recursion_misses).sum();
+        let mut missed = 0;
+        for program in &self.loaded.programs {
+            if let Ok(stats) = bpf::prog_stats(program.fd.as_fd()) {
+                missed += stats.recursion_misses;
+                self.say.program(&program.name, &stats);
+            }
+        }
         let known = self.lines.lost();
         if complete && lost > known {
             self.lines.gap_at_end(lost - known);

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::host::survey::Host;
 use crate::output::Counts;
 use crate::plan::{Backend, Memory, Plan};
+use crate::sys::bpf::ProgStats;
 use std::cell::Cell;
 use std::io::{IsTerminal, Write};
 use std::time::Instant;
@@ -100,6 +101,17 @@ impl Say {
     /// Events come from now on.
     pub fn listening(&self) {
         self.line("Listening for events..");
+    }
+
+    /// What a program cost, with `--debug`; times only while `kernel.bpf_stats_enabled` is 1.
+    pub fn program(&self, name: &str, stats: &ProgStats) {
+        if self.debug {
+            let each = stats.run_time_ns.checked_div(stats.run_count).unwrap_or(0);
+            self.line(&format!(
+                "debug: {name}: {} slots, {} bytes of code, {} runs of {each} ns",
+                stats.translated_slots, stats.jited_bytes, stats.run_count
+            ));
+        }
     }
 
     /// What the run amounted to.
