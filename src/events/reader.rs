@@ -29,14 +29,18 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Runs until nothing more will come and the buffer is empty. When `stop` is asked for, an empty batch tells the
-    /// other side, which then silences the programs.
+    /// Runs until the end, then hands over what is in the buffer by then and no more: where programs cannot be silenced
+    /// at once, it need never be empty. When `stop` is asked for, an empty batch tells the other side.
     pub fn run(mut self, stop: &Stop) -> io::Result<()> {
         let mut last = Instant::now();
         let mut told = false;
+        // From the end on: at most so many records are left.
+        let mut left = None;
         loop {
-            // Asked before draining: what is in the buffer by then will be sent.
-            let ending = self.ending.load(Ordering::Acquire);
+            if left.is_none() && self.ending.load(Ordering::Acquire) {
+                left = Some(self.source.backlog() / self.size as u64);
+                last = Instant::now();
+            }
             let mut bytes = Vec::new();
             let read = self.drain(&mut bytes)?;
             let tell = !told && stop.is_requested();
@@ -44,10 +48,17 @@ impl Reader {
             if (tell || read > 0) && self.send.send(Batch { bytes, size: self.size }).is_err() {
                 return Ok(());
             }
-            if read > 0 {
+            if let Some(left) = &mut left {
+                *left = left.saturating_sub(read as u64);
+                if *left == 0 || self.source.backlog() == 0 || (read == 0 && last.elapsed() > PATIENCE) {
+                    return Ok(());
+                }
+                if read == 0 {
+                    // A program is still filling the next record.
+                    std::thread::sleep(PAUSE);
+                }
+            } else if read > 0 {
                 last = Instant::now();
-            } else if ending {
-                return Ok(());
             } else if told {
                 std::thread::sleep(PAUSE);
             } else if last.elapsed() < PATIENCE {
@@ -63,7 +74,7 @@ impl Reader {
     fn drain(&mut self, bytes: &mut Vec<u8>) -> io::Result<usize> {
         let size = self.size;
         let limit = (BATCH / size).max(1);
-        if !self.source.is_empty() {
+        if self.source.backlog() > 0 {
             bytes.reserve(limit * size);
         }
         self.source.drain(limit, |record| {

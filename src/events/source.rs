@@ -58,11 +58,11 @@ impl Source {
         }
     }
 
-    /// Whether there is nothing to read.
-    pub fn is_empty(&self) -> bool {
+    /// Bytes that are ready, what surrounds records included.
+    pub fn backlog(&self) -> u64 {
         match self {
-            Source::Ring { ring, .. } => ring.backlog() == 0,
-            Source::Perf(readers) => readers.iter().all(PerfReader::is_empty),
+            Source::Ring { ring, .. } => ring.backlog(),
+            Source::Perf(readers) => readers.iter().map(PerfReader::backlog).sum(),
         }
     }
 

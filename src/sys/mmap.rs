@@ -170,9 +170,9 @@ impl PerfReader {
         unsafe { AtomicU64::from_ptr(self.pages.as_mut_ptr().add(offset).cast()) }
     }
 
-    /// Whether nothing is there to read.
-    pub fn is_empty(&self) -> bool {
-        self.word(DATA_HEAD).load(Ordering::Acquire) == self.word(DATA_TAIL).load(Ordering::Relaxed)
+    /// Bytes that the kernel has produced and we have not consumed.
+    pub fn backlog(&self) -> u64 {
+        self.word(DATA_HEAD).load(Ordering::Acquire).wrapping_sub(self.word(DATA_TAIL).load(Ordering::Relaxed))
     }
 
     /// Copies `length` bytes at `position` to `joined`.
