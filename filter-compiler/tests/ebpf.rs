@@ -10,6 +10,7 @@ use std::path::Path;
 use asm::{Asm, Program, R0, R1, R7, R8, u64};
 use filter_compiler::ebpf::{self, Error, Indexing, Metadata, Needs, Packet, Place, StackWindow};
 use filter_compiler::{Graph, LinkType, compile, names};
+use support::judge;
 use support::machine::{self, Access, Interpreted, Loaded};
 use support::packets::{self, Link};
 use support::rng::Rng;
@@ -193,4 +194,26 @@ fn types_that_can_match() {
     assert_eq!(types("greater 100 and ip6"), Some(vec![0x86dd]));
     assert_eq!(types(""), None);
     assert_eq!(ebpf::ether_types(&graph("ip", LinkType::Raw)), None);
+}
+
+/// The loop of `protochain` is unrolled: eight headers are followed, in a longer chain nothing is found.
+#[test]
+fn chains_of_headers_have_a_limit() {
+    let graph = graph("ip6 protochain 6", LinkType::Raw);
+    let cbpf = filter_compiler::to_cbpf(&graph).expect("it fits");
+    for headers in 0..12 {
+        let mut data = vec![0; 40];
+        (data[0], data[6]) = (0x60, 6);
+        for _ in 0..headers {
+            // Destination options of eight bytes; what was next comes after them.
+            let next = std::mem::replace(&mut data[6], 60);
+            data.splice(40..40, [next, 0, 0, 0, 0, 0, 0, 0]);
+        }
+        let sample = packets::Sample { wire_len: data.len() as u32, data };
+        assert!(judge::run(&cbpf, &sample).accepted());
+        for access in machine::ALL {
+            let (accepted, _) = Interpreted::new(&graph, access).expect("it fits").run(&sample, &[]).expect("it runs");
+            assert_eq!(accepted, headers <= judge::CHAIN_STEPS, "{headers} headers");
+        }
+    }
 }

@@ -287,6 +287,13 @@ impl Builder<'_> {
                 }
             }
         }
+        if next == 60 && self.rng.chance(20) {
+            // A chain longer than what eBPF code follows.
+            for _ in 0..12 {
+                self.put(2, 60 << 8);
+                self.noise(6);
+            }
+        }
         self.transport(next, depth);
     }
 
