@@ -21,7 +21,7 @@ pub struct Oracle {
 }
 
 /// The message with which libpcap refuses what can never match.
-const REJECTS_ALL: &str = "expression rejects all packets";
+pub const REJECTS_ALL: &str = "expression rejects all packets";
 
 impl Oracle {
     /// Asks libpcap; the error is its message.

@@ -11,6 +11,7 @@ pub mod packets;
 pub mod rng;
 pub mod shrink;
 pub mod subject;
+pub mod texts;
 
 /// The expressions of the corpus, and for which links; what must not compile is there too.
 pub fn corpus() -> impl Iterator<Item = (&'static [packets::Link], &'static str)> {
