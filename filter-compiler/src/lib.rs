@@ -28,6 +28,7 @@ mod lower;
 pub mod names;
 pub mod optimise;
 mod parser;
+mod show;
 pub mod words;
 
 pub use ast::Ast;
@@ -35,6 +36,7 @@ pub use cbpf::to_cbpf;
 pub use error::{Error, ErrorKind, Limit, NameKind, Span};
 pub use graph::Graph;
 pub use names::Names;
+pub use show::{Form, show};
 
 /// What packets start with.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -6,6 +6,8 @@
 
 mod domain;
 pub mod group;
+#[cfg(test)]
+mod tests;
 pub mod thread;
 
 use crate::error::{Error, ErrorKind, Span};
