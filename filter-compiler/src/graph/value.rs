@@ -89,15 +89,30 @@ impl Size {
 pub struct Values {
     list: Vec<Value>,
     places: Positions,
-    /// Per value, what it cannot exceed.
-    max: Vec<u32>,
-    /// Per value, how many intermediate results are kept at a time while it is computed.
-    cells: Vec<u32>,
-    /// Per value, whether it divides by something that can be zero.
-    divides: Vec<bool>,
+    facts: Vec<Facts>,
+}
+
+/// What is known about a value whatever the packet.
+#[derive(Clone, Copy, Debug)]
+struct Facts {
+    /// What it cannot exceed.
+    max: u32,
+    /// How many intermediate results are kept at a time while it is computed.
+    cells: u32,
+    /// Whether it divides by something that can be zero.
+    divides: bool,
 }
 
 impl Values {
+    /// With room for about `count` values.
+    pub(crate) fn with_room(count: usize) -> Values {
+        Values {
+            list: Vec::with_capacity(count),
+            places: Positions::with_room(count),
+            facts: Vec::with_capacity(count),
+        }
+    }
+
     /// The values, by their number.
     pub fn list(&self) -> &[Value] {
         &self.list
@@ -118,21 +133,21 @@ impl Values {
 
     /// What the value cannot exceed, whatever the packet.
     pub fn max(&self, id: ValueId) -> u32 {
-        self.max[id.index()]
+        self.facts[id.index()].max
     }
 
     /// How many intermediate results have to be kept at a time while the value is computed.
     pub fn cells(&self, id: ValueId) -> usize {
-        self.cells[id.index()] as usize
+        self.facts[id.index()].cells as usize
     }
 
     /// Whether computing the value may reject the packet even if all its bytes are there: by a division by zero.
     pub fn divides(&self, id: ValueId) -> bool {
-        self.divides[id.index()]
+        self.facts[id.index()].divides
     }
 
     fn has_division(&self, value: Value) -> bool {
-        let divides = |id: ValueId| self.divides[id.index()];
+        let divides = |id: ValueId| self.divides(id);
         match value {
             Value::Load { base: Base::Index(index), .. } => divides(index),
             Value::Negate(operand) => divides(operand),
@@ -150,11 +165,9 @@ impl Values {
         if id.index() < self.list.len() {
             return id;
         }
-        let (max, cells, divides) = (self.bound(value), self.count_cells(value), self.has_division(value));
+        let facts = Facts { max: self.bound(value), cells: self.count_cells(value), divides: self.has_division(value) };
         self.list.push(value);
-        self.max.push(max);
-        self.cells.push(cells);
-        self.divides.push(divides);
+        self.facts.push(facts);
         id
     }
 
@@ -189,7 +202,7 @@ impl Values {
 
     /// One operand waits while the other is computed: the one that needs more comes first.
     fn count_cells(&self, value: Value) -> u32 {
-        let cells = |id: ValueId| self.cells[id.index()];
+        let cells = |id: ValueId| self.facts[id.index()].cells;
         match value {
             Value::Load { base: Base::Index(index), .. } => cells(index),
             Value::Negate(operand) => cells(operand),

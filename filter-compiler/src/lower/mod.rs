@@ -35,7 +35,7 @@ pub fn lower(ast: &Ast, link: LinkType, names: &dyn Names) -> Result<Lowered, Er
     let mut lower = Lower {
         text: &ast.text,
         names,
-        values: Values::default(),
+        values: Values::with_room(16),
         states: vec![State::new(link)],
         tunnels: 0,
         has_vlan: false,

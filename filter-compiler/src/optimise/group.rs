@@ -264,8 +264,10 @@ impl<'a> Clusters<'a> {
         }
         let about = |at: usize| tested(&self.nodes[at].test);
         let repeats = || {
-            let mut seen: Table<ValueId, ()> = Table::default();
-            chain.iter().any(|&(at, _)| about(at).is_some_and(|value| seen.insert(value, ()).is_some()))
+            let mut seen: Vec<ValueId> = Vec::with_capacity(chain.len());
+            seen.extend(chain.iter().filter_map(|&(at, _)| about(at)));
+            seen.sort_unstable();
+            seen.windows(2).any(|pair| pair[0] == pair[1])
         };
         let at_hand = self.before[head];
         let comes_late = at_hand.is_some() && chain.iter().skip(1).any(|&(at, _)| about(at) == at_hand);

@@ -56,14 +56,14 @@ fn rejects_all(text: &str) -> Error {
 /// Runs all passes until none of them changes anything.
 pub fn optimise(graph: Graph) -> Graph {
     let (mut graph, _) = thread::impossible_loads(graph);
-    for _ in 0..ROUNDS {
-        let mut any = false;
-        for (_, pass) in PASSES {
-            let changed;
-            (graph, changed) = pass(graph);
-            any |= changed;
-        }
-        if !any {
+    // How many passes in a row found nothing to do. A pass that changed something does not run again before another
+    // one has changed something too.
+    let mut idle = 0;
+    for (_, pass) in PASSES.iter().cycle().take(ROUNDS * PASSES.len()) {
+        let changed;
+        (graph, changed) = pass(graph);
+        idle = if changed { 1 } else { idle + 1 };
+        if idle >= PASSES.len() {
             break;
         }
     }

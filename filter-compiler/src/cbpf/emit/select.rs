@@ -5,7 +5,7 @@ use crate::ast::BinaryOp;
 use crate::cbpf::Insn;
 use crate::cbpf::op::*;
 use crate::graph::{Base, Comparison, Graph, Node, Operand, Size, Target, Test, Value, ValueId, Values};
-use crate::hash::Map;
+use crate::hash::Positions;
 
 /// Makes the blocks of a graph and says where to start.
 pub fn select(graph: &Graph) -> (Vec<Block>, Exit) {
@@ -92,7 +92,7 @@ fn bodies(graph: &Graph, kept: &[ValueId], used: &mut Vec<ValueId>) -> Vec<(Vec<
 /// Joins blocks that read the same; a block whose value is in A already does not care which value that is.
 fn merge(graph: &Graph, bodies: Vec<(Vec<Insn>, Option<Jump>)>) -> (Vec<Block>, Exit) {
     let mut blocks: Vec<Block> = Vec::with_capacity(bodies.len());
-    let mut ids: Map<Block, usize> = Map::default();
+    let mut places = Positions::with_room(bodies.len());
     let mut exits = vec![Exit::Reject; bodies.len()];
     let exit = |exits: &[Exit], target: Target| match target {
         Target::Accept => Exit::Accept,
@@ -108,9 +108,8 @@ fn merge(graph: &Graph, bodies: Vec<(Vec<Insn>, Option<Jump>)>) -> (Vec<Block>, 
             Some(_) if yes == no && (no == Exit::Reject || !test_is_fixed(graph, at)) => yes,
             Some(test) => {
                 let block = Block { body, test, yes, no };
-                let next = blocks.len();
-                let id = *ids.entry(block.clone()).or_insert(next);
-                if id == next {
+                let id = places.find_or_add(&blocks, &block);
+                if id == blocks.len() {
                     blocks.push(block);
                 }
                 Exit::Block(id)
