@@ -15,7 +15,11 @@ pub enum Formula {
     Test(Test),
     /// The opposite.
     Not(Box<Formula>),
-    /// From left to right, without precedence; the right operand is only reached if the left one did not decide.
+    /// All of them, from left to right; one is only reached if those before it hold.
+    All(Vec<Formula>),
+    /// One of them, from left to right; one is only reached if those before it do not hold.
+    Any(Vec<Formula>),
+    /// As it was typed: from left to right, without precedence. Only this and `Not` hold tunnels.
     Chain(Box<Formula>, Vec<(Join, Formula)>),
     /// One formula per state.
     PerState(Vec<Formula>),
@@ -36,21 +40,12 @@ pub struct Way {
 impl Formula {
     /// All of them, from left to right.
     pub fn all(list: Vec<Formula>) -> Formula {
-        Formula::join(Join::And, list)
+        Formula::All(list)
     }
 
     /// One of them, from left to right.
     pub fn any(list: Vec<Formula>) -> Formula {
-        Formula::join(Join::Or, list)
-    }
-
-    fn join(join: Join, list: Vec<Formula>) -> Formula {
-        let mut list = list.into_iter();
-        match list.next() {
-            None => Formula::Const(join == Join::And),
-            Some(first) if list.len() == 0 => first,
-            Some(first) => Formula::Chain(Box::new(first), list.map(|item| (join, item)).collect()),
-        }
+        Formula::Any(list)
     }
 
     /// The opposite.
@@ -76,7 +71,7 @@ impl Formula {
     /// By how much the number of states grows.
     fn growth(&self) -> usize {
         match self {
-            Formula::Const(_) | Formula::Test(_) | Formula::PerState(_) => 1,
+            Formula::Const(_) | Formula::Test(_) | Formula::All(_) | Formula::Any(_) | Formula::PerState(_) => 1,
             Formula::Not(inner) => inner.growth(),
             Formula::Chain(first, rest) => {
                 first.growth() * rest.iter().map(|(_, item)| item.growth()).product::<usize>()
@@ -92,6 +87,8 @@ impl Formula {
             Formula::Const(false) => no,
             Formula::Test(test) => builder.node(*test, yes, no),
             Formula::Not(inner) => inner.build(builder, no, yes),
+            Formula::All(list) => list.iter().rev().fold(yes, |yes, item| item.build(builder, yes, no)),
+            Formula::Any(list) => list.iter().rev().fold(no, |no, item| item.build(builder, yes, no)),
             Formula::Chain(first, rest) => {
                 let (mut yes, mut no) = (yes, no);
                 for (join, item) in rest.iter().rev() {
@@ -111,7 +108,7 @@ impl Formula {
     /// Makes the nodes for `states` states: where to enter, for each. `yes` and `no` are for each state after it.
     pub fn build_states(&self, builder: &mut Builder, states: usize, yes: &[Target], no: &[Target]) -> Vec<Target> {
         match self {
-            Formula::Const(_) | Formula::Test(_) => {
+            Formula::Const(_) | Formula::Test(_) | Formula::All(_) | Formula::Any(_) => {
                 (0..states).map(|at| self.build(builder, yes[at], no[at])).collect()
             }
             Formula::Not(inner) => inner.build_states(builder, states, no, yes),
