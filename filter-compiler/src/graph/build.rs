@@ -146,14 +146,17 @@ impl Builder {
 
     /// The graph of all that can be reached from `root`.
     pub fn finish(self, root: Target, link: LinkType, has_vlan: bool) -> Graph {
+        // Per node: not seen, being visited, or its place.
+        const NOT_SEEN: u32 = u32::MAX;
+        let mut place = vec![NOT_SEEN; self.nodes.len()];
         let mut order: Vec<NodeId> = Vec::with_capacity(self.nodes.len());
-        let mut seen = vec![false; self.nodes.len()];
         // Depth first; the node after a test is where it goes if it holds.
-        let mut stack: Vec<(NodeId, u8)> = root.node().map(|id| (id, 0)).into_iter().collect();
+        let mut stack: Vec<(NodeId, u8)> = Vec::with_capacity(16);
+        stack.extend(root.node().map(|id| (id, 0)));
         while let Some((id, state)) = stack.pop() {
             let node = &self.nodes[id.index()];
             let next = match state {
-                0 if seen[id.index()] => continue,
+                0 if place[id.index()] != NOT_SEEN => continue,
                 0 => node.no,
                 1 => node.yes,
                 _ => {
@@ -161,16 +164,15 @@ impl Builder {
                     continue;
                 }
             };
-            seen[id.index()] = true;
+            place[id.index()] = 0;
             stack.push((id, state + 1));
             if let Target::Node(next) = next
-                && !seen[next.index()]
+                && place[next.index()] == NOT_SEEN
             {
                 stack.push((next, 0));
             }
         }
         order.reverse();
-        let mut place = vec![0; self.nodes.len()];
         for (at, id) in order.iter().enumerate() {
             place[id.index()] = at as u32;
         }

@@ -17,7 +17,7 @@ pub fn group(graph: Graph) -> (Graph, bool) {
     }
     let maps: Vec<Option<Map>> =
         steps.iter().map(|(head, step)| matches!(step, Step::Remake).then(|| clusters.map(*head))).collect();
-    let members = clusters.next;
+    let slots = clusters.slots;
     let mut builder = Builder::new(values, nodes.len());
     let mut built = vec![Target::Reject; nodes.len()];
     for ((head, step), map) in steps.into_iter().zip(maps).rev() {
@@ -43,7 +43,7 @@ pub fn group(graph: Graph) -> (Graph, bool) {
                 let mut at = head;
                 while at != END {
                     list.push(at);
-                    at = members[at];
+                    at = slots[at].next;
                 }
                 for at in list.into_iter().rev() {
                     let moved = |target: Target| target.node().map_or(target, |id| built[id.index()]);
@@ -68,16 +68,24 @@ const END: usize = usize::MAX;
 struct Clusters<'a> {
     nodes: &'a [Node],
     values: &'a Values,
-    /// Per node: its cluster.
-    of: Vec<usize>,
-    /// Per node: the next one in its cluster, in topological order.
-    next: Vec<usize>,
-    /// Per node: the cluster that all edges to it come from; `END` if there are several or the graph is entered there.
-    from: Vec<usize>,
-    /// Per node: the value that all tests before it are about, if it is only one.
-    before: Vec<Option<ValueId>>,
-    /// Per cluster: its exits, if they are exactly two and it may change its place.
-    exits: Vec<Option<[Target; 2]>>,
+    slots: Vec<Slot>,
+}
+
+/// What is known about one node.
+#[derive(Clone, Copy)]
+struct Slot {
+    /// Its cluster.
+    of: usize,
+    /// The next node in its cluster, in topological order.
+    next: usize,
+    /// The last node of the cluster that is entered here.
+    last: usize,
+    /// The cluster that all edges to it come from; `END` if there are several or the graph is entered there.
+    from: usize,
+    /// The value that all tests before it are about, if it is only one; `None` inside if nothing is known yet.
+    before: Option<Option<ValueId>>,
+    /// The exits of the cluster that is entered here, if they are exactly two and it may change its place.
+    exits: Option<[Target; 2]>,
 }
 
 /// Longer chains are looked at in parts.
@@ -113,44 +121,46 @@ fn compared(test: &Test, values: &Values) -> Option<ValueId> {
 impl<'a> Clusters<'a> {
     fn find(nodes: &'a [Node], values: &'a Values, root: Target) -> Clusters<'a> {
         const UNKNOWN: usize = END - 1;
-        let mut of = vec![END; nodes.len()];
-        let mut next = vec![END; nodes.len()];
-        let mut last: Vec<usize> = (0..nodes.len()).collect();
-        let mut from = vec![UNKNOWN; nodes.len()];
+        let slot = |at| Slot { of: END, next: END, last: at, from: UNKNOWN, before: None, exits: None };
+        let mut slots: Vec<Slot> = (0..nodes.len()).map(slot).collect();
         if let Target::Node(root) = root {
-            from[root.index()] = END;
+            slots[root.index()].from = END;
+            slots[root.index()].before = Some(None);
         }
         for (at, node) in nodes.iter().enumerate() {
-            let head = from[at];
+            let head = slots[at].from;
             let value = compared(&node.test, values);
             let inside = head < UNKNOWN && value.is_some() && value == compared(&nodes[head].test, values);
-            of[at] = if inside { head } else { at };
+            let of = if inside { head } else { at };
+            slots[at].of = of;
             if inside {
-                next[last[head]] = at;
-                last[head] = at;
+                let last = slots[head].last;
+                slots[last].next = at;
+                slots[head].last = at;
             }
+            let value = tested(&node.test);
             for to in [node.yes, node.no].into_iter().filter_map(Target::node) {
-                let slot = &mut from[to.index()];
-                *slot = if *slot == UNKNOWN || *slot == of[at] { of[at] } else { END };
+                let slot = &mut slots[to.index()];
+                slot.from = if slot.from == UNKNOWN || slot.from == of { of } else { END };
+                slot.before = Some(value.filter(|_| slot.before.is_none_or(|before| before == value)));
             }
         }
-        let exits = vec![None; nodes.len()];
-        let mut clusters = Clusters { nodes, values, of, next, from, before: values_before(nodes, root), exits };
+        let mut clusters = Clusters { nodes, values, slots };
         for head in 0..nodes.len() {
-            if clusters.of[head] == head {
-                clusters.exits[head] = clusters.two_exits(head);
+            if clusters.slots[head].of == head {
+                clusters.slots[head].exits = clusters.two_exits(head);
             }
         }
         clusters
     }
 
     fn members(&self, head: usize) -> impl Iterator<Item = usize> + '_ {
-        std::iter::successors(Some(head), |&at| Some(self.next[at]).filter(|&next| next != END))
+        std::iter::successors(Some(head), |&at| Some(self.slots[at].next).filter(|&next| next != END))
     }
 
     /// Whether an edge from a node of cluster `head` leads out of it.
     fn leaves(&self, head: usize, target: Target) -> bool {
-        target.node().is_none_or(|id| self.of[id.index()] != head)
+        target.node().is_none_or(|id| self.slots[id.index()].of != head)
     }
 
     /// The exits of a cluster, if they are exactly two and it may change its place.
@@ -174,10 +184,10 @@ impl<'a> Clusters<'a> {
         let mut taken = vec![false; self.nodes.len()];
         let mut steps = Vec::with_capacity(self.nodes.len());
         for head in 0..self.nodes.len() {
-            if self.of[head] != head || taken[head] {
+            if self.slots[head].of != head || taken[head] {
                 continue;
             }
-            let chosen = self.exits[head].and_then(|exits| {
+            let chosen = self.slots[head].exits.and_then(|exits| {
                 let mut chains = exits.map(|common| (self.chain(head, common), common));
                 if chains[1].0.len() > chains[0].0.len() {
                     chains.swap(0, 1);
@@ -212,7 +222,7 @@ impl<'a> Clusters<'a> {
         let otherwise = self.members(head).last().map(|last| self.nodes[last].no);
         loop {
             let node = &self.nodes[at];
-            let next = self.next[at];
+            let next = self.slots[at].next;
             if count == 0 && next == END {
                 return true;
             }
@@ -241,7 +251,7 @@ impl<'a> Clusters<'a> {
     fn chain(&self, head: usize, common: Target) -> Vec<(usize, Target)> {
         let mut chain = Vec::new();
         let mut at = head;
-        while let Some(exits) = self.exits[at].filter(|_| chain.len() < LONGEST_CHAIN) {
+        while let Some(exits) = self.slots[at].exits.filter(|_| chain.len() < LONGEST_CHAIN) {
             let other = match exits {
                 [one, other] if one == common => other,
                 [other, one] if one == common => other,
@@ -249,7 +259,7 @@ impl<'a> Clusters<'a> {
             };
             chain.push((at, other));
             match other {
-                Target::Node(next) if self.from[next.index()] == at => at = next.index(),
+                Target::Node(next) if self.slots[next.index()].from == at => at = next.index(),
                 _ => break,
             }
         }
@@ -269,7 +279,7 @@ impl<'a> Clusters<'a> {
             seen.sort_unstable();
             seen.windows(2).any(|pair| pair[0] == pair[1])
         };
-        let at_hand = self.before[head];
+        let at_hand = self.slots[head].before.flatten();
         let comes_late = at_hand.is_some() && chain.iter().skip(1).any(|&(at, _)| about(at) == at_hand);
         if !comes_late && !repeats() {
             return None;
@@ -390,27 +400,6 @@ fn joined(entries: impl Iterator<Item = (u32, Target)>) -> Map {
         }
     }
     map
-}
-
-/// Per node, the value that all tests that lead to it are about.
-fn values_before(nodes: &[Node], root: Target) -> Vec<Option<ValueId>> {
-    // Nothing seen yet, one value, or several.
-    let mut before: Vec<Option<Option<ValueId>>> = vec![None; nodes.len()];
-    if let Target::Node(root) = root {
-        before[root.index()] = Some(None);
-    }
-    for node in nodes {
-        let value = tested(&node.test);
-        for next in [node.yes, node.no].into_iter().filter_map(Target::node) {
-            let slot = &mut before[next.index()];
-            *slot = match *slot {
-                None => Some(value),
-                Some(known) if known == value => Some(known),
-                Some(_) => Some(None),
-            };
-        }
-    }
-    before.into_iter().map(Option::flatten).collect()
 }
 
 /// The value that is at hand after a test.

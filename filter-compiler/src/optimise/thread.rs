@@ -112,7 +112,7 @@ pub struct Facts {
     outcomes: Vec<(Test, bool)>,
 }
 
-const FIRST: usize = 6;
+const FIRST: usize = 4;
 
 #[derive(Clone, Copy, Default)]
 struct Fact {
