@@ -85,9 +85,14 @@ fn asks_a_resolver(text: &str) -> bool {
     let tokens = lex(text);
     // What libpcap makes of the text after a mistake is not known.
     let rest = tokens.iter().any(|token| matches!(token.kind, TokenKind::Bad(_)));
-    let strange = tokens.iter().any(|token| match &token.kind {
-        TokenKind::Name(name) => !known(name) && !is_range(name),
-        _ => false,
+    let mut before = "";
+    let strange = tokens.iter().any(|token| {
+        let before = std::mem::replace(&mut before, &text[token.span.start..token.span.end]);
+        let local = matches!(before, "port" | "portrange" | "proto" | "protochain" | "and" | "or" | "not");
+        match &token.kind {
+            TokenKind::Name(name) => !local || !known(name) && !is_range(name),
+            _ => false,
+        }
     });
     strange || text.contains('\0') || rest && text.len() > 200
 }
