@@ -48,6 +48,8 @@ const WHOLE: &[&str] = &[
     "nf_conntrack_tuple_hash",
     "nf_conntrack_tuple",
     "veth_priv",
+    "linux_binprm",
+    "__kernel_sockaddr_storage",
     "skb_drop_reason",
     "bpf_func_id",
 ];
