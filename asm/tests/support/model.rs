@@ -151,7 +151,8 @@ impl Machine<'_> {
     }
 }
 
-fn extend(value: u64, size: Size) -> u64 {
+/// The low bytes with their sign.
+pub fn extend(value: u64, size: Size) -> u64 {
     match size {
         Size::B1 => i64::from(value as i8) as u64,
         Size::B2 => i64::from(value as i16) as u64,
@@ -160,7 +161,8 @@ fn extend(value: u64, size: Size) -> u64 {
     }
 }
 
-fn alu(op: AluOp, width: Width, a: u64, b: u64) -> u64 {
+/// The result of an operation.
+pub fn alu(op: AluOp, width: Width, a: u64, b: u64) -> u64 {
     if width == Width::W32 {
         let (a, b) = (a as u32, b as u32);
         let (sa, sb) = (a as i32, b as i32);
@@ -224,7 +226,8 @@ fn alu(op: AluOp, width: Width, a: u64, b: u64) -> u64 {
     }
 }
 
-fn compare(cmp: Cmp, width: Width, a: u64, b: u64) -> bool {
+/// Whether a comparison holds.
+pub fn compare(cmp: Cmp, width: Width, a: u64, b: u64) -> bool {
     let (a, b, sa, sb) = match width {
         Width::W32 => {
             let (a, b) = (a as u32, b as u32);

@@ -1,0 +1,144 @@
+//! From a command line and a recorded host to programs, and from an skb to what they send.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use whither::btf::Btf;
+use whither::cli::Args;
+use whither::decode::{Event, decode};
+use whither::host::survey::Host;
+use whither::plan::{Backend, Memory, Plan, make};
+use whither::program::{self, Blueprint, Programs};
+use whither::record::Field;
+
+use super::machine::{self, Outcome, Surroundings};
+use super::objects::{Objects, Skb};
+use super::recorded;
+
+/// Programs for a recorded host.
+pub struct Rig {
+    /// What was decided.
+    pub plan: Plan,
+    /// What was emitted.
+    pub programs: Programs,
+    btf: Arc<Btf>,
+}
+
+/// A hit of one target: what its program did.
+pub struct Hit {
+    /// What was sent, as it is read; `None` if the packet does not match.
+    pub event: Option<Event>,
+    /// Where the skb was.
+    pub skb: u64,
+    /// The rest.
+    pub outcome: Outcome,
+    /// The packet headers of the record, as far as they are captured.
+    pub headers: Vec<u8>,
+}
+
+/// Where functions are probed, and what they return to.
+pub const RETURN: u64 = 0xffff_ffff_8123_4567;
+
+/// The reason that [`Rig::hit`] passes to functions that take one.
+pub const REASON: u64 = 0xdead_beef_0000_0006;
+
+/// Reads a recorded host; the same question is answered from memory.
+fn read(name: &str, args: &Args, without: &[&str]) -> Arc<Host> {
+    static HOSTS: Mutex<BTreeMap<String, Arc<Host>>> = Mutex::new(BTreeMap::new());
+    let Args { filter_func, filter_netns, filter_ifname, kmods, all_kmods, .. } = args;
+    let key = format!("{name} {without:?} {filter_func:?} {filter_netns:?} {filter_ifname:?} {kmods:?} {all_kmods}");
+    let mut hosts = HOSTS.lock().expect("no test fails while it holds it");
+    let read = || recorded::host(name, args, without).unwrap_or_else(|error| panic!("{name}: {error}"));
+    hosts.entry(key).or_insert_with(|| Arc::new(read())).clone()
+}
+
+impl Rig {
+    /// Programs for the first way in that the host has, or that `args` ask for.
+    pub fn new(host: &str, args: &str, without: &[&str]) -> Rig {
+        let parsed = recorded::args(args);
+        let found = read(host, &parsed, without);
+        let mut rungs = make::ladder(&parsed, &found);
+        if parsed.backend.is_none() {
+            rungs.retain(|backend| recorded::backends(host).contains(backend));
+        }
+        Rig::of(&found, args, rungs[0])
+    }
+
+    /// Programs for a host that was read with flags like those of `args`.
+    pub fn of(host: &Host, args: &str, backend: Backend) -> Rig {
+        let parsed = recorded::args(args);
+        let plan = Plan::new(&parsed, host, backend).unwrap_or_else(|error| panic!("{args}: {error}"));
+        let programs = program::build(&plan).unwrap_or_else(|error| panic!("{args}: {error}"));
+        Rig { plan, programs, btf: host.btf.clone() }
+    }
+
+    /// Lets only packets of a network namespace through, whatever the host was asked for.
+    pub fn restrict(&mut self, netns: Option<u32>) {
+        self.plan.filters.netns = netns;
+        self.programs = program::build(&self.plan).expect("it could be built without");
+    }
+
+    /// The kernel's types.
+    pub fn btf(&self) -> &Btf {
+        &self.btf
+    }
+
+    /// Runs the program of a target on an skb.
+    pub fn hit(&self, target: &str, skb: &Skb) -> Hit {
+        self.hit_with(target, skb, &Surroundings::default())
+    }
+
+    /// As [`Rig::hit`], in other surroundings; cookie and loads are as the plan has them.
+    pub fn hit_with(&self, target: &str, skb: &Skb, around: &Surroundings) -> Hit {
+        let mut objects = Objects::new(&self.btf);
+        let skb = skb.place(&mut objects);
+        self.enter(target, skb, objects, around)
+    }
+
+    /// Runs the program of a target on an skb at any address.
+    pub fn enter(&self, target: &str, skb: u64, mut objects: Objects<'_>, around: &Surroundings) -> Hit {
+        let index = self.plan.targets.iter().position(|found| found.name == target).expect("a target of the plan");
+        let found = &self.plan.targets[index];
+        let blueprint = self.blueprint(index as u32);
+        let around = Surroundings {
+            cookie: program::cookie(index as u32, found),
+            loads: self.plan.memory != Memory::Read,
+            ..around.clone()
+        };
+        let stack = objects.memory.add([RETURN.to_le_bytes(), [0x55; 8]].concat());
+        let mut args = [0x1111_1111, 0x2222_2222, 0x3333_3333, 0x4444_4444, 0x5555_5555];
+        args[usize::from(found.skb_arg) - 1] = skb;
+        if let Some(position) = found.reason_arg {
+            args[usize::from(position) - 1] = REASON;
+        }
+        let context = match blueprint.code.name().starts_with("whither_arg") {
+            true => {
+                let address = found.addresses[0];
+                machine::registers(args, address + 1, stack)
+            }
+            false => machine::words(&args),
+        };
+        let outcome = machine::run(&blueprint.code, &context, &objects.memory, &around);
+        let event = outcome.record.as_deref().map(|record| self.decode(record));
+        let headers = outcome.record.as_deref().map_or(Vec::new(), |record| self.headers(record));
+        Hit { event, skb, outcome, headers }
+    }
+
+    /// Reads a record.
+    pub fn decode(&self, record: &[u8]) -> Event {
+        decode(record, &self.plan.layout).expect("the record is whole")
+    }
+
+    /// The packet headers of a record, as far as they are captured.
+    pub fn headers(&self, record: &[u8]) -> Vec<u8> {
+        let layout = &self.plan.layout;
+        let captured = layout.number(record, Field::HeaderLen).expect("every record has it") as usize;
+        let bytes = layout.bytes(record, Field::Headers).unwrap_or_default();
+        bytes[..captured.min(bytes.len())].to_vec()
+    }
+
+    /// The program that serves a target.
+    pub fn blueprint(&self, target: u32) -> &Blueprint {
+        self.programs.programs.iter().find(|program| program.targets.contains(&target)).expect("every target has one")
+    }
+}
