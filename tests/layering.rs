@@ -45,6 +45,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("names", "nix", "netlink, which tells the names of interfaces"),
     ("output", "cli", "columns and files are what the flags say"),
     ("output", "sys", "the difference between the clocks"),
+    ("say", "sys", "what programs cost, as the kernel counts it"),
 ];
 
 /// Modules and crates that are functions of their arguments.
