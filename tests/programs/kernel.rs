@@ -178,6 +178,7 @@ fn compare(lab: &Lab, host: &Host, args: &str, skbs: &[Skb]) -> usize {
         let hit = rig.enter(TARGET, address, objects, &Surroundings::default());
         expected.extend(hit.outcome.record.as_deref().map(|record| told(&rig, record)));
     }
+    stop.request();
     events.end();
     let mut found = Vec::new();
     loop {
