@@ -114,6 +114,9 @@ pub struct Facts {
 
 const FIRST: usize = 4;
 
+/// What is learnt after this many facts more is forgotten at once: all of them are copied for every edge.
+const MOST: usize = 60;
+
 #[derive(Clone, Copy, Default)]
 struct Fact {
     value: ValueId,
@@ -127,6 +130,7 @@ impl Facts {
     }
 
     fn learn(&mut self, value: ValueId, domain: Domain) {
+        let is_full = self.more.len() >= MOST;
         let known = self.first[..self.count].iter_mut().chain(&mut self.more).find(|fact| fact.value == value);
         match known {
             Some(known) => known.domain = domain,
@@ -134,6 +138,7 @@ impl Facts {
                 self.first[self.count] = Fact { value, domain };
                 self.count += 1;
             }
+            None if is_full => {}
             None => self.more.push(Fact { value, domain }),
         }
     }
@@ -230,7 +235,8 @@ impl Knowledge for Facts {
             _ => {
                 match self.decide(values, test) {
                     Some(known) => return known == outcome,
-                    None => self.outcomes.push((*test, outcome)),
+                    None if self.outcomes.len() < MOST => self.outcomes.push((*test, outcome)),
+                    None => {}
                 }
                 return true;
             }
@@ -251,7 +257,11 @@ impl Knowledge for Facts {
             Test::Bits { mask: Operand::Const(mask), .. } => {
                 domain.keep_bits(mask, outcome);
                 // One of several bits is set: a domain cannot say that.
-                if outcome && domain.bits(mask).is_none() && !self.any_of_fewer(value, mask) {
+                if outcome
+                    && domain.bits(mask).is_none()
+                    && self.outcomes.len() < MOST
+                    && !self.any_of_fewer(value, mask)
+                {
                     self.outcomes.push((*test, true));
                 }
             }
