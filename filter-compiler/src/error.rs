@@ -25,7 +25,11 @@ impl Span {
 ///
 /// `Display` is one printable line; [`Error::render`] shows the place as well.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Error {
+pub struct Error(Box<Mistake>);
+
+/// Behind a pointer: results stay small, and so do the frames of the parser's recursion.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Mistake {
     kind: ErrorKind,
     span: Span,
     text: String,
@@ -213,17 +217,18 @@ impl Error {
     pub(crate) fn new(text: &str, span: Span, kind: ErrorKind) -> Error {
         let clamp = |at: usize| (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
         let start = clamp(span.start);
-        Error { kind, span: Span { start, end: clamp(span.end).max(start) }, text: text.to_string() }
+        let span = Span { start, end: clamp(span.end).max(start) };
+        Error(Box::new(Mistake { kind, span, text: text.to_string() }))
     }
 
     /// What is wrong.
     pub fn kind(&self) -> &ErrorKind {
-        &self.kind
+        &self.0.kind
     }
 
     /// Where: bytes of the text.
     pub fn span(&self) -> Span {
-        self.span
+        self.0.span
     }
 
     /// Whether the same expression could compile for packets that start with an Ethernet header: it asks for
@@ -231,12 +236,12 @@ impl Error {
     ///
     /// A caller that compiles for Ethernet and for bare IP takes the second program as "reject" if this holds.
     pub fn needs_link_header(&self) -> bool {
-        matches!(self.kind, ErrorKind::NoLinkHeader { .. } | ErrorKind::RejectsAll)
+        matches!(self.0.kind, ErrorKind::NoLinkHeader { .. } | ErrorKind::RejectsAll)
     }
 
     /// Whether the expression is well formed, but no packet can match.
     pub fn rejects_all(&self) -> bool {
-        self.kind == ErrorKind::RejectsAll
+        self.0.kind == ErrorKind::RejectsAll
     }
 
     /// Several lines, the last one not ended: the message, the line of text with the place marked, and at most one
@@ -257,9 +262,9 @@ impl Error {
     fn excerpt(&self) -> (String, usize, usize) {
         const BEFORE: usize = 60;
         const WIDTH: usize = 100;
-        let chars: Vec<char> = self.text.chars().map(printable).collect();
-        let start = self.text[..self.span.start].chars().count();
-        let width = self.text[self.span.start..self.span.end].chars().count();
+        let chars: Vec<char> = self.0.text.chars().map(printable).collect();
+        let start = self.0.text[..self.0.span.start].chars().count();
+        let width = self.0.text[self.0.span.start..self.0.span.end].chars().count();
         let from = if chars.len() <= WIDTH { 0 } else { start.saturating_sub(BEFORE) };
         let shown: String = chars[from..].iter().take(WIDTH).collect();
         let before = start - from;
@@ -269,7 +274,7 @@ impl Error {
 
     /// A thing to type: the whole expression with the marked part replaced. Only what can be parsed is offered.
     fn hint(&self) -> Option<String> {
-        let candidates: Vec<String> = match &self.kind {
+        let candidates: Vec<String> = match &self.0.kind {
             ErrorKind::Unknown { near, .. } | ErrorKind::HostBits { near, .. } => near.iter().cloned().collect(),
             ErrorKind::Expected { found: Some(word), .. } | ErrorKind::NoQualifier(word) => {
                 let keyword = crate::lexer::nearest_word(word).map(str::to_string);
@@ -278,7 +283,7 @@ impl Error {
             _ => Vec::new(),
         };
         let fixed = |replacement: &String| {
-            format!("{}{replacement}{}", &self.text[..self.span.start], &self.text[self.span.end..])
+            format!("{}{replacement}{}", &self.0.text[..self.0.span.start], &self.0.text[self.0.span.end..])
         };
         let fixed = candidates.iter().map(fixed).find(|fixed| crate::parse(fixed).is_ok())?;
         let fixed: String = fixed.chars().map(printable).collect();
@@ -337,7 +342,7 @@ impl std::error::Error for Error {}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.kind.fmt(f)
+        self.0.kind.fmt(f)
     }
 }
 
