@@ -74,7 +74,7 @@ impl Error {
     /// The exit code: 2 for what the user typed, 1 for everything else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Plan(PlanError::Expression(_)) => 2,
+            Error::Plan(PlanError::Expression(_)) | Error::Host(HostError::Pattern(_)) => 2,
             _ => 1,
         }
     }

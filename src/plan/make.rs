@@ -85,7 +85,7 @@ impl Plan {
             _ => Identity::Index,
         };
         let memory = match host.features.cast {
-            Ok(kfunc) => Memory::Cast { kfunc },
+            Ok(kfunc) => Memory::Cast { kfunc, helper: host.features.read_kernel.is_ok() },
             Err(_) => Memory::Read,
         };
         let filters = Filters { mark: args.filter_mark, netns: host.netns, ifindex: host.ifindex, packet };

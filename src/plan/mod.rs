@@ -38,6 +38,9 @@ pub enum Memory {
     Cast {
         /// BTF id of `bpf_rdonly_cast`.
         kfunc: u32,
+        /// Whether `bpf_probe_read_kernel` works, too, which copies many bytes faster. Not under
+        /// lockdown=confidentiality.
+        helper: bool,
     },
     /// Plain loads: the verifier knows the type of the skb and of what it points to (fentry, `tp_btf`).
     Direct,
@@ -48,7 +51,7 @@ pub enum Memory {
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Memory::Cast { kfunc } => write!(f, "bpf_rdonly_cast, BTF id {kfunc}"),
+            Memory::Cast { kfunc, .. } => write!(f, "bpf_rdonly_cast, BTF id {kfunc}"),
             Memory::Direct => f.write_str("typed loads"),
             Memory::Read => f.write_str("bpf_probe_read_kernel"),
         }

@@ -38,7 +38,7 @@ pub fn send(a: &mut Asm, plan: &Plan, entry: &Entry, view: &View, packet: Packet
         Transport::Ring { .. } => reserve(a, layout, lost),
         Transport::Perf { .. } => on_stack(a, layout),
     }
-    head(a, layout, entry);
+    head(a, plan, entry);
     skb_fields(a, plan, view);
     devices(a, plan, view);
     headers(a, plan, view, packet);
@@ -123,7 +123,8 @@ fn at(layout: &Layout, field: Field) -> Option<Mem> {
     layout.offset(field).map(|offset| Mem::new(size, R9 + offset as i32))
 }
 
-fn head(a: &mut Asm, layout: &Layout, entry: &Entry) {
+fn head(a: &mut Asm, plan: &Plan, entry: &Entry) {
+    let layout = &plan.layout;
     let head = |field| at(layout, field).expect("every record has the head");
     entry.identity(a);
     a.store(head(Field::Function), R0);
@@ -158,10 +159,7 @@ fn head(a: &mut Asm, layout: &Layout, entry: &Entry) {
         entry.caller(a);
         if let Entry::Registers { .. } = entry {
             a.mov(R3, R1);
-            a.mov(R1, R9);
-            a.add(R1, layout.offset(Field::Caller).unwrap_or(0) as i32);
-            a.mov(R2, 8);
-            a.call(Helper::ProbeReadKernel);
+            read::copy(a, plan.memory, plan.kernel.bytes, R9, layout.offset(Field::Caller).unwrap_or(0), 8);
         } else {
             a.store(to, R1);
         }
@@ -277,9 +275,6 @@ fn headers(a: &mut Asm, plan: &Plan, view: &View, packet: Packet) {
     a.load(R3, view.at(kernel.skb.head));
     a.load(R1, u64(packet.network));
     a.add(R3, R1);
-    a.mov(R1, R9);
-    a.add(R1, offset as i32);
-    a.mov(R2, HEADER_BYTES as i32);
-    a.call(Helper::ProbeReadKernel);
+    read::copy(a, plan.memory, kernel.bytes, R9, offset, HEADER_BYTES);
     a.bind(none);
 }

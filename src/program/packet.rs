@@ -169,7 +169,7 @@ impl SkbAccess {
             a.jne(R0, 0, drop);
         }
         let mut reader = match (plan.memory, plan.kernel.bytes) {
-            (Memory::Cast { kfunc }, Some(bytes)) => Reader::Cast(CastReader::new(a, kfunc, bytes, facts.packet)),
+            (Memory::Cast { kfunc, .. }, Some(bytes)) => Reader::Cast(CastReader::new(a, kfunc, bytes, facts.packet)),
             _ => {
                 // The version nibble tells the type of packets without a link header.
                 let mut window_needs = needs.clone();

@@ -2,8 +2,8 @@
 
 use crate::btf::TypeId;
 use crate::plan::Memory;
-use crate::plan::kernel::Spot;
-use asm::{Asm, Helper, Mem, R0, R1, R2, R3, Reg64, Size, Slot};
+use crate::plan::kernel::{Bytes, Spot};
+use asm::{Asm, Helper, Mem, R0, R1, R2, R3, Reg64, Size, Slot, u64};
 
 /// Largest number of bytes that are copied together although nobody wants them: one helper call costs more.
 const GAP: u32 = 96;
@@ -31,7 +31,7 @@ impl View {
     pub fn open(a: &mut Asm, memory: Memory, object: Reg64, id: TypeId, keep: Reg64, wanted: &[Spot]) -> View {
         match memory {
             Memory::Direct => View::Pointer(object),
-            Memory::Cast { kfunc } => {
+            Memory::Cast { kfunc, .. } => {
                 cast(a, kfunc, object, id);
                 if keep != R0 {
                     a.mov(keep, R0);
@@ -91,6 +91,29 @@ pub fn member(a: &mut Asm, memory: Memory, to: Reg64, id: TypeId, spot: Spot) {
     let view = View::open(a, memory, R1, id, R0, &[spot]);
     a.load(to, view.at(spot));
     a.stack_release(mark);
+}
+
+/// Copies `size` bytes, a multiple of 8, from the address in R3 to `to` of the object at `base`.
+///
+/// In: R3, `base` (R6 to R9). An invalid address gives zeros. Clobbers: R0-R5.
+pub fn copy(a: &mut Asm, memory: Memory, bytes: Option<Bytes>, base: Reg64, to: u32, size: u32) {
+    match (memory, bytes) {
+        (Memory::Cast { kfunc, helper: false }, Some(bytes)) if size <= bytes.array.size => {
+            a.mov(R1, R3);
+            a.sub(R1, bytes.array.offset as i32);
+            cast(a, kfunc, R1, bytes.id);
+            for at in (0..size).step_by(8) {
+                a.load(R1, u64(R0 + (bytes.array.offset + at) as i32));
+                a.store(u64(base + (to + at) as i32), R1);
+            }
+        }
+        _ => {
+            a.mov(R1, base);
+            a.add(R1, to as i32);
+            a.mov(R2, size as i32);
+            a.call(Helper::ProbeReadKernel);
+        }
+    }
 }
 
 /// R0 = the address in `object` as a pointer to the structure `id`. Clobbers: R1-R5.
