@@ -25,7 +25,7 @@ use crate::protocol::{Report, Verdict};
 /// The first argument of the process that runs one case; the second is the case, the third the kernel's name.
 pub const CASE_ARGUMENT: &str = "case";
 /// Where that process leaves a verdict that is not success.
-const VERDICT: &str = "/tmp/verdict.json";
+const VERDICT: &str = "/verdict.json";
 /// What a kernel says when it found a fault in itself.
 const COMPLAINTS: &[&str] = &["WARNING: ", "BUG: ", "Oops", "general protection fault", "suspicious RCU usage"];
 
@@ -91,12 +91,16 @@ fn isolate() -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).context("unshare")?;
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
         .context("private mounts")?;
+    for place in ["/run", "/tmp"] {
+        mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::empty(), None::<&str>).context(place)?;
+    }
+    fs::create_dir("/run/netns")?;
     super::net::ip("link set lo up")
 }
 
 fn supervise(kernel: &str, name: &str, case: &Case) -> Result<Verdict> {
     fs::remove_file(VERDICT).ok();
-    let (out, err) = (File::create("/tmp/case.out")?, File::create("/tmp/case.err")?);
+    let (out, err) = (File::create("/case.out")?, File::create("/case.err")?);
     let mut command = Command::new("/init");
     command
         .args([CASE_ARGUMENT, name, kernel])
@@ -108,7 +112,7 @@ fn supervise(kernel: &str, name: &str, case: &Case) -> Result<Verdict> {
     let mut child = command.spawn().context("/init")?;
     let ended = wait(&mut child, Duration::from_secs(case.seconds))?;
     let said = || {
-        let text = fs::read("/tmp/case.err").unwrap_or_default();
+        let text = fs::read("/case.err").unwrap_or_default();
         String::from_utf8_lossy(&text).trim_end().to_owned()
     };
     Ok(match ended {

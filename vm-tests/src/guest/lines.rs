@@ -58,6 +58,11 @@ impl Line {
         self.function.split(['(', '[', ' ']).next().unwrap_or_default()
     }
 
+    /// The number of the interface, with or without a name in front of it.
+    pub fn ifindex(&self) -> Option<u32> {
+        self.interface.rsplit(':').next()?.parse().ok()
+    }
+
     /// Whether the first word of `pattern` is the function, and the line contains every other word.
     pub fn matches(&self, pattern: &str) -> bool {
         let mut words = pattern.split_whitespace();
@@ -85,7 +90,7 @@ SKB                CPU PROCESS          NETNS      MARK/x        IFACE       PRO
     fn columns_are_found() {
         let lines = parse(TEXT).unwrap();
         assert_eq!((lines[0].cpu, lines[0].netns, lines[0].mark, lines[0].protocol), (1, 4_026_532_157, 0xa0, 0x800));
-        assert_eq!(lines[1].interface, "eth0:2");
+        assert_eq!((lines[0].ifindex(), lines[1].ifindex()), (Some(0), Some(2)));
         assert_eq!(lines[1].name(), "sk_skb_reason_drop");
         assert!(lines[1].matches("sk_skb_reason_drop(SKB_DROP_REASON_NETFILTER_DROP) ->10.0.0.2:81"));
         assert!(!lines[0].matches("nf_hook_slow 10.0.0.2:81"));

@@ -10,10 +10,10 @@ pub mod net;
 pub mod report;
 pub mod trace;
 
-use std::cell::OnceCell;
 use std::collections::HashSet;
 use std::fs;
 use std::process::Command;
+use std::sync::OnceLock;
 
 use crate::error::{Context, Error, Result};
 pub use feature::Feature;
@@ -69,7 +69,7 @@ pub struct Guest {
     /// The first two numbers of the release.
     pub version: (u32, u32),
     options: String,
-    symbols: OnceCell<HashSet<String>>,
+    symbols: OnceLock<HashSet<String>>,
 }
 
 impl Guest {
@@ -79,7 +79,7 @@ impl Guest {
         let mut numbers = release.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
         let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
         let options = fs::read_to_string("/boot/config").context("/boot/config")?;
-        Ok(Self { kernel: kernel.to_owned(), release, version, options, symbols: OnceCell::new() })
+        Ok(Self { kernel: kernel.to_owned(), release, version, options, symbols: OnceLock::new() })
     }
 
     /// Whether the kernel was built with `option`, as `y` or `m`.

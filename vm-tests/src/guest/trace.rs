@@ -18,6 +18,8 @@ use crate::error::{Context, Error, Result};
 /// How long the tracer may take from its start to its readiness, and from a signal to its end. Attaching to every
 /// function by plain kprobes takes half a minute under emulation, detaching up to a minute and a half.
 const PATIENCE: Duration = Duration::from_secs(150);
+/// How long a run may take that is expected to end by itself.
+const SHORT: Duration = Duration::from_secs(30);
 const READY: &str = "Listening for events";
 
 /// How a tracer is started.
@@ -60,13 +62,18 @@ impl Guest {
 
     /// A whither that is not started yet.
     pub fn whither(&self, arguments: &str) -> Launch {
-        let mut words = vec!["/usr/bin/whither".to_owned()];
-        words.extend(split(arguments));
-        Launch { words, user: None }
+        Launch::whither(arguments)
     }
 }
 
 impl Launch {
+    /// A whither with `arguments` (split at spaces; single quotes keep words together) that is not started yet.
+    pub fn whither(arguments: &str) -> Self {
+        let mut words = vec!["/usr/bin/whither".to_owned()];
+        words.extend(split(arguments));
+        Self { words, user: None }
+    }
+
     /// Runs it as a user without privileges.
     #[must_use]
     pub fn unprivileged(mut self) -> Self {
@@ -83,31 +90,48 @@ impl Launch {
         self
     }
 
-    /// Starts it and waits until it listens.
+    /// Starts it and waits until it says that it listens.
     pub fn start(&self) -> Result<Trace> {
+        self.start_until(|output| output.stderr().contains(READY))
+    }
+
+    /// Starts it and waits until `ready`.
+    pub fn start_when(&self, ready: &dyn Fn() -> bool) -> Result<Trace> {
+        self.start_until(|_| ready())
+    }
+
+    fn start_until(&self, ready: impl Fn(&Output) -> bool) -> Result<Trace> {
         let (mut child, output, started) = self.spawn()?;
         loop {
-            if output.stderr().contains(READY) {
+            if ready(&output) {
                 return Ok(Trace { child, output, ready_after: started.elapsed() });
             }
             if let Some(status) = child.try_wait()? {
                 let ended = output.ended(exit_code(status), started);
-                return Err(Error::new(format!("whither ended before it listened\n{ended}")));
+                return Err(Error::new(format!("whither ended before it was ready\n{ended}")));
             }
             if started.elapsed() > PATIENCE {
                 child.kill().ok();
                 child.wait().ok();
                 let ended = output.ended(0, started);
-                return Err(Error::new(format!("whither does not listen after {PATIENCE:?}\n{ended}")));
+                return Err(Error::new(format!("whither is not ready after {PATIENCE:?}\n{ended}")));
             }
             std::thread::sleep(Duration::from_millis(2));
         }
     }
 
+    /// Starts it, sends SIGINT after `delay`, and waits for the end.
+    pub fn interrupted_after(&self, delay: Duration) -> Result<Ended> {
+        let (mut child, output, started) = self.spawn()?;
+        std::thread::sleep(delay);
+        kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).ok();
+        wait(&mut child, &output, started, PATIENCE)
+    }
+
     /// Runs it until it ends by itself.
     pub fn finish(&self) -> Result<Ended> {
         let (mut child, output, started) = self.spawn()?;
-        wait(&mut child, &output, started)
+        wait(&mut child, &output, started, SHORT).context(self.words[1..].join(" "))
     }
 
     fn spawn(&self) -> Result<(Child, Output, Instant)> {
@@ -158,12 +182,12 @@ impl Trace {
     pub fn signal(mut self, signal: Signal) -> Result<Ended> {
         let sent = Instant::now();
         kill(Pid::from_raw(self.child.id() as i32), signal)?;
-        wait(&mut self.child, &self.output, sent)
+        wait(&mut self.child, &self.output, sent, PATIENCE)
     }
 
     /// Waits for the end without a signal.
     pub fn wait(mut self) -> Result<Ended> {
-        wait(&mut self.child, &self.output, Instant::now())
+        wait(&mut self.child, &self.output, Instant::now(), PATIENCE)
     }
 }
 
@@ -262,8 +286,8 @@ fn read(path: &Path) -> String {
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }
 
-fn wait(child: &mut Child, output: &Output, since: Instant) -> Result<Ended> {
-    let end = Instant::now() + PATIENCE;
+fn wait(child: &mut Child, output: &Output, since: Instant, limit: Duration) -> Result<Ended> {
+    let end = Instant::now() + limit;
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(output.ended(exit_code(status), since));

@@ -20,7 +20,8 @@ pub struct Binaries {
     pub whither: Option<PathBuf>,
 }
 
-/// Builds what is not up to date. `whither` says whether the tool is wanted.
+/// Builds what is not up to date. `whither` says whether the tool is wanted; `WHITHER_VM_WHITHER` names one that is
+/// already built and static.
 pub fn build(whither: bool) -> Result<Binaries> {
     let directory = target().join("vm-build");
     // The agent is built often and run for seconds; whole-program optimisation would only cost time.
@@ -28,11 +29,12 @@ pub fn build(whither: bool) -> Result<Binaries> {
     cargo(&directory, "vm-tests", &quick)?;
     let built = directory.join(TARGET).join("release");
     let agent = built.join("vm-tests");
-    let whither = if whither {
+    let given = std::env::var_os("WHITHER_VM_WHITHER").map(PathBuf::from);
+    let whither = if !whither || given.is_some() {
+        given.filter(|_| whither)
+    } else {
         cargo(&directory, "whither", &[])?;
         Some(built.join("whither"))
-    } else {
-        None
     };
     Ok(Binaries { agent, whither })
 }
