@@ -27,23 +27,25 @@ impl Cache {
         self.root.join(name)
     }
 
-    /// A directory that `fill` made once for `recipe`; it is made again when the recipe changes, and does not exist
-    /// half filled.
+    /// A directory that `fill` makes once for each `recipe`; it does not exist half filled. Branches with different
+    /// recipes can share a cache.
     pub fn directory(&self, name: &str, recipe: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-        let path = self.path(name);
-        let stamp = path.join("recipe");
-        if fs::read_to_string(&stamp).is_ok_and(|made| made == recipe) {
+        let path = self.path(&format!("{name}-{:016x}", hash(recipe)));
+        if path.is_dir() {
             return Ok(path);
         }
-        remove(&path)?;
         let partial = self.path(&format!("{name}.partial"));
         remove(&partial)?;
         fs::create_dir_all(&partial)?;
         fill(&partial)?;
-        fs::write(partial.join("recipe"), recipe)?;
         fs::rename(&partial, &path)?;
         Ok(path)
     }
+}
+
+/// FNV-1a: the same on every machine and with every compiler.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 /// Removes a tree that may not be there.
@@ -63,4 +65,13 @@ pub fn workspace() -> PathBuf {
 /// Cargo's target directory.
 pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), |set| workspace().join(set))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_hash_does_not_change() {
+        assert_eq!(super::hash(""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(super::hash("foobar"), 0x8594_4171_f739_67e8);
+    }
 }

@@ -16,8 +16,8 @@ const FORMAT: u32 = 2;
 
 /// Makes the base for `kernel` with the programs of `tools`; returns the path of the archive.
 pub fn base(cache: &Cache, kernel: &Ready, tools: &Path) -> Result<PathBuf> {
-    let stamp = |directory: &Path| fs::read_to_string(directory.join("recipe")).context(directory.display());
-    let recipe = format!("{FORMAT} {} {}", stamp(&kernel.directory)?, stamp(tools.parent().unwrap_or(tools))?);
+    // Both directories are named after what they were made from.
+    let recipe = format!("{FORMAT} {} {}", kernel.directory.display(), tools.display());
     let made = cache.directory(&format!("base-{}", kernel.name), &recipe, |to| {
         let mut archive = Archive::default();
         for directory in ["dev", "etc", "proc", "root", "run", "sys", "tmp", "usr/bin", "usr/sbin", "usr/lib", "var"] {
