@@ -10,8 +10,44 @@ macro_rules! cases {
     };
 }
 
+mod backend;
+mod load;
+mod lockdown;
+
 cases! {
     host_facts,
-    lockdown_facts,
     lab_carries_traffic,
+    lockdown_facts,
+    all_functions,
+    alone_in_a_root,
+    backend_fentry,
+    backend_kprobe,
+    backend_kprobe_multi,
+    backend_tracepoint,
+    closed_pipe,
+    drop_in_input,
+    drop_in_output,
+    drop_without_reason,
+    every_filter_loads,
+    every_option_loads,
+    filter_ifname,
+    filter_mark,
+    filter_netns,
+    icmp_echo,
+    ipv6,
+    json,
+    limit_lines,
+    lockdown_integrity,
+    losses_are_counted,
+    module_functions,
+    ready_file,
+    refuses_misuse,
+    signal_while_starting,
+    signals_leave_nothing,
+    tcp_two_netns,
+    udp_two_netns,
+    vlan,
+    without_btf,
+    without_privilege,
+    without_tracefs,
 }

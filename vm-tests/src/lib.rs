@@ -5,6 +5,8 @@
 
 #[macro_use]
 pub mod error;
+#[path = "../bench/mod.rs"]
+pub mod bench;
 #[path = "../cases/mod.rs"]
 pub mod cases;
 pub mod guest;

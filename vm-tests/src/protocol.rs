@@ -1,6 +1,8 @@
 //! What host and guest tell each other: one [`Job`] goes in with the initramfs, [`Report`]s come back over the second
 //! serial port, one JSON object per line.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// Where the guest finds its [`Job`].
@@ -26,10 +28,17 @@ pub enum Task {
     Command(Vec<String>),
     /// Cases by name, one after another.
     Cases(Vec<String>),
+    /// What a tracer costs.
+    Bench {
+        /// Its path in the guest.
+        path: String,
+        /// Added to every command line.
+        options: String,
+    },
 }
 
 /// What the guest says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Report {
     /// Userland runs. `uptime` is in milliseconds since the kernel started.
     Up {
@@ -64,6 +73,8 @@ pub enum Report {
         /// Milliseconds of guest time.
         millis: u64,
     },
+    /// What a tracer costs, by name; or why that could not be measured.
+    Measured(Result<BTreeMap<String, f64>, String>),
     /// Nothing follows.
     Done,
 }

@@ -5,6 +5,7 @@
 //! `struct bpf_map_info` in `include/uapi/linux/bpf.h` on a little-endian machine.
 #![allow(unsafe_code)]
 
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
@@ -17,6 +18,9 @@ const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const LINK_CREATE: libc::c_long = 28;
 const LINK_GET_NEXT_ID: libc::c_long = 31;
 
+const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
+const PERF_EVENT_IOC_ENABLE: libc::c_ulong = 0x2400;
+const PERF_EVENT_IOC_SET_BPF: libc::c_ulong = 0x4004_2408;
 const PROG_TYPE_KPROBE: u64 = 2;
 const TRACE_KPROBE_MULTI: u64 = 42;
 /// `r0 = 0; exit`.
@@ -91,22 +95,58 @@ pub fn map_name(id: u32) -> io::Result<String> {
     Ok(text(&info(MAP_GET_FD_BY_ID, id)?[3..5]))
 }
 
-/// Attaches a program that does nothing to `function` through kprobe-multi and detaches it at once.
-pub fn try_kprobe_multi(function: &std::ffi::CStr) -> io::Result<()> {
+/// Attaches a program that does nothing to the functions at all `addresses` at once. Since Linux 5.18, with `CONFIG_FPROBE`. It stays until
+/// the descriptors are closed.
+pub fn link_kprobe_multi(addresses: &[u64]) -> io::Result<Vec<OwnedFd>> {
+    let program = load_empty(TRACE_KPROBE_MULTI)?;
+    let mut link = [0; 16];
+    link[0] = program.as_raw_fd() as u64;
+    link[1] = TRACE_KPROBE_MULTI;
+    link[2] = (addresses.len() as u64) << 32;
+    link[4] = addresses.as_ptr() as u64;
+    let link = descriptor(bpf(LINK_CREATE, &mut link)?);
+    Ok(vec![program, link])
+}
+
+/// Attaches a program that does nothing to `functions`, one kprobe each; functions that refuse are left out. The first
+/// descriptor is the program's, each other one a kprobe's.
+pub fn open_kprobes(functions: &[CString]) -> io::Result<Vec<OwnedFd>> {
+    let kind = std::fs::read_to_string("/sys/bus/event_source/devices/kprobe/type")?;
+    let kind: u64 = kind.trim().parse().map_err(io::Error::other)?;
+    let program = load_empty(0)?;
+    let mut open = vec![program];
+    for name in functions {
+        // struct perf_event_attr, its 72 bytes of version 1: type and size, config, ..., config1, config2.
+        let mut attributes = [0u64; 9];
+        attributes[0] = kind | (size_of_val(&attributes) as u64) << 32;
+        attributes[7] = name.as_ptr() as u64;
+        let arguments = (attributes.as_mut_ptr(), -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
+        // SAFETY: the attributes are as long as their size says; config1 is the address of a string that outlives the call.
+        let result = unsafe {
+            libc::syscall(libc::SYS_perf_event_open, arguments.0, arguments.1, arguments.2, arguments.3, arguments.4)
+        };
+        if result < 0 {
+            continue;
+        }
+        let event = descriptor(result);
+        for (request, argument) in [(PERF_EVENT_IOC_SET_BPF, open[0].as_raw_fd()), (PERF_EVENT_IOC_ENABLE, 0)] {
+            // SAFETY: both requests take a number, not an address.
+            if unsafe { libc::ioctl(event.as_raw_fd(), request, argument) } < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        open.push(event);
+    }
+    Ok(open)
+}
+
+fn load_empty(attach: u64) -> io::Result<OwnedFd> {
     let mut load = [0; 16];
     load[0] = PROG_TYPE_KPROBE | (EMPTY_PROGRAM.len() as u64) << 32;
     load[1] = EMPTY_PROGRAM.as_ptr() as u64;
     load[2] = c"GPL".as_ptr() as u64;
-    load[8] = TRACE_KPROBE_MULTI << 32;
-    let program = descriptor(bpf(PROG_LOAD, &mut load)?);
-    let symbols = [function.as_ptr() as u64];
-    let mut link = [0; 16];
-    link[0] = program.as_raw_fd() as u64;
-    link[1] = TRACE_KPROBE_MULTI;
-    link[2] = (symbols.len() as u64) << 32;
-    link[3] = symbols.as_ptr() as u64;
-    drop(descriptor(bpf(LINK_CREATE, &mut link)?));
-    Ok(())
+    load[8] = attach << 32;
+    Ok(descriptor(bpf(PROG_LOAD, &mut load)?))
 }
 
 fn info(open: libc::c_long, id: u32) -> io::Result<[u64; 29]> {
@@ -137,6 +177,6 @@ fn bpf(command: libc::c_long, attributes: &mut [u64; 16]) -> io::Result<libc::c_
 }
 
 fn descriptor(number: libc::c_long) -> OwnedFd {
-    // SAFETY: `number` is the descriptor that a successful bpf(2) just returned, and nothing else owns it.
+    // SAFETY: `number` is the descriptor that a successful system call just returned, and nothing else owns it.
     unsafe { OwnedFd::from_raw_fd(number as i32) }
 }

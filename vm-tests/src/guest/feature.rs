@@ -37,7 +37,10 @@ impl Feature {
     /// Tries it on the running kernel.
     pub fn presence(self, guest: &Guest) -> Presence {
         let problem = match self {
-            Self::KprobeMulti => bpf::try_kprobe_multi(c"ip_rcv").err().map(|error| error.to_string()),
+            Self::KprobeMulti => {
+                let address = guest.symbol_address("ip_rcv").unwrap_or(0);
+                bpf::link_kprobe_multi(&[address]).err().map(|error| error.to_string())
+            }
             Self::DropReasons => {
                 let found = ["kfree_skb_reason", "sk_skb_reason_drop"].iter().any(|name| guest.has_symbol(name));
                 (!found).then(|| "no function takes a reason".to_owned())

@@ -55,6 +55,12 @@ fn work() -> Result<()> {
     match &job.task {
         Task::Shell => {}
         Task::Command(words) => run(words, &reporter)?,
+        Task::Bench { path, options } => {
+            let measured = super::driver::isolate()
+                .and_then(|()| super::Guest::new(&job.kernel))
+                .and_then(|guest| crate::bench::measure::run(&guest, path, options));
+            reporter.send(&Report::Measured(measured.map_err(|error| error.to_string())));
+        }
         Task::Cases(names) => super::driver::run_all(&job.kernel, names, &reporter)?,
     }
     reporter.send(&Report::Done);

@@ -1,5 +1,6 @@
 //! The side that runs inside the virtual machine: the first process, and what cases are written with.
 
+pub mod attach;
 pub mod bpf;
 pub mod driver;
 pub mod feature;
@@ -10,7 +11,7 @@ pub mod net;
 pub mod report;
 pub mod trace;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -69,7 +70,7 @@ pub struct Guest {
     /// The first two numbers of the release.
     pub version: (u32, u32),
     options: String,
-    symbols: OnceLock<HashSet<String>>,
+    symbols: OnceLock<HashMap<String, u64>>,
 }
 
 impl Guest {
@@ -87,13 +88,23 @@ impl Guest {
         self.options.lines().any(|line| line.strip_prefix(option).is_some_and(|value| matches!(value, "=y" | "=m")))
     }
 
-    /// Whether kallsyms has `name`, in the kernel or in a module that was loaded when this was first called.
+    /// Whether kallsyms has `name`, in the kernel or in a module that was loaded when symbols were first asked for.
     pub fn has_symbol(&self, name: &str) -> bool {
+        self.symbol_address(name).is_some()
+    }
+
+    /// Where kallsyms says that `name` is; one of the places if there are several.
+    pub fn symbol_address(&self, name: &str) -> Option<u64> {
         let symbols = self.symbols.get_or_init(|| {
             let text = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
-            text.lines().filter_map(|line| line.split_whitespace().nth(2)).map(str::to_owned).collect()
+            let line = |line: &str| {
+                let mut words = line.split_whitespace();
+                let address = u64::from_str_radix(words.next()?, 16).ok()?;
+                Some((words.nth(1)?.to_owned(), address))
+            };
+            text.lines().filter_map(line).collect()
         });
-        symbols.contains(name)
+        symbols.get(name).copied()
     }
 
     /// Runs a shell command; its output, or an error with what it said.

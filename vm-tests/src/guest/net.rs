@@ -73,12 +73,19 @@ pub struct Net {
     pub right: Namespace,
     /// What is between them, if anything.
     pub router: Option<Namespace>,
+    /// Destinations that are rewritten, and to what.
+    rewritten: Vec<(SocketAddr, SocketAddr)>,
 }
 
 impl Guest {
     /// Two namespaces joined by a veth pair: `left0` with 10.0.0.1 and fd00::1, `right0` with 10.0.0.2 and fd00::2.
     pub fn two_namespaces(&self) -> Result<Net> {
-        let net = Net { left: Namespace::create("left")?, right: Namespace::create("right")?, router: None };
+        let net = Net {
+            left: Namespace::create("left")?,
+            right: Namespace::create("right")?,
+            router: None,
+            rewritten: Vec::new(),
+        };
         ip("link add left0 netns left type veth peer name right0 netns right")?;
         net.left.enter(|| {
             ip("addr add 10.0.0.1/24 dev left0\naddr add fd00::1/64 dev left0 nodad\nlink set left0 addrgenmode none up")
@@ -110,7 +117,7 @@ impl Guest {
             ip("addr add 10.0.0.2/24 dev right0\naddr add fd00::2/64 dev right0 nodad\nlink set right0 addrgenmode none up
                 route add default via 10.0.0.1\nroute add default via fd00::1")
         })?;
-        Ok(Net { left, right, router: Some(router) })
+        Ok(Net { left, right, router: Some(router), rewritten: Vec::new() })
     }
 }
 
@@ -127,6 +134,22 @@ impl Net {
         Ok(())
     }
 
+    /// Has the right side rewrite the destination of TCP from `from` to `to`, an IPv4 address that it gets for this;
+    /// [`Net::connect`] listens there.
+    pub fn dnat(mut self, from: &str, to: &str) -> Result<Self> {
+        let (from, to): (SocketAddr, SocketAddr) = (from.parse().context(from)?, to.parse().context(to)?);
+        self.right.sh(&format!(
+            "ip addr add {}/24 dev right0 && nft add table ip dnat && \
+             nft add chain ip dnat in '{{ type nat hook prerouting priority -100; }}' && \
+             nft add rule ip dnat in ip daddr {} tcp dport {} dnat to {to}",
+            to.ip(),
+            from.ip(),
+            from.port()
+        ))?;
+        self.rewritten.push((from, to));
+        Ok(self)
+    }
+
     /// Fills the neighbour tables of both sides, so that a trace begins with the packet that it is about.
     pub fn greet(&self, address: &str) -> Result<()> {
         self.ping(address)
@@ -141,12 +164,8 @@ impl Net {
     /// A TCP connection from the left to a listener on the right, a few bytes each way, closed by the left.
     /// Returns the address of the left end.
     pub fn connect(&self, to: &str) -> Result<SocketAddr> {
-        self.connect_to(to, to)
-    }
-
-    /// The same to a listener whose address is rewritten on the way.
-    pub fn connect_to(&self, to: &str, listener: &str) -> Result<SocketAddr> {
-        let (to, at): (SocketAddr, SocketAddr) = (to.parse().context(to)?, listener.parse().context(listener)?);
+        let to: SocketAddr = to.parse().context(to)?;
+        let at = self.rewritten.iter().find(|(from, _)| *from == to).map_or(to, |(_, to)| *to);
         let listener = self.right.enter(|| TcpListener::bind(at).context(at))?;
         let serve = || -> Result<()> {
             let (mut stream, _) = accept(&listener)?;

@@ -16,8 +16,9 @@ use super::lines::{self, Line};
 use crate::error::{Context, Error, Result};
 
 /// How long the tracer may take from its start to its readiness, and from a signal to its end. Attaching to every
-/// function by plain kprobes takes half a minute under emulation, detaching up to a minute and a half.
-const PATIENCE: Duration = Duration::from_secs(150);
+/// function by plain kprobes takes half a minute under emulation, detaching up to a minute and a half; several times that
+/// on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// How long a run may take that is expected to end by itself.
 const SHORT: Duration = Duration::from_secs(30);
 const READY: &str = "Listening for events";
@@ -69,7 +70,12 @@ impl Guest {
 impl Launch {
     /// A whither with `arguments` (split at spaces; single quotes keep words together) that is not started yet.
     pub fn whither(arguments: &str) -> Self {
-        let mut words = vec!["/usr/bin/whither".to_owned()];
+        Self::of("/usr/bin/whither", arguments)
+    }
+
+    /// The same for another tracer.
+    pub fn of(path: &str, arguments: &str) -> Self {
+        let mut words = vec![path.to_owned()];
         words.extend(split(arguments));
         Self { words, user: None }
     }
@@ -100,7 +106,15 @@ impl Launch {
         self.start_until(|_| ready())
     }
 
-    fn start_until(&self, ready: impl Fn(&Output) -> bool) -> Result<Trace> {
+    /// Starts it and waits until it says that it listens; meanwhile calls `meanwhile` with what it has printed.
+    pub fn start_while(&self, meanwhile: &mut dyn FnMut(&str)) -> Result<Trace> {
+        self.start_until(|output| {
+            meanwhile(&output.stdout());
+            output.stderr().contains(READY)
+        })
+    }
+
+    fn start_until(&self, mut ready: impl FnMut(&Output) -> bool) -> Result<Trace> {
         let (mut child, output, started) = self.spawn()?;
         loop {
             if ready(&output) {
@@ -159,6 +173,11 @@ impl Trace {
     /// What it has printed so far.
     pub fn so_far(&self) -> String {
         self.output.stdout()
+    }
+
+    /// How many bytes it has printed so far.
+    pub fn printed(&self) -> Result<u64> {
+        Ok(fs::metadata(self.output.0.join("out"))?.len())
     }
 
     /// Waits until it has printed at least `count` events.

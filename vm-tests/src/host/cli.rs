@@ -10,15 +10,18 @@ use super::initramfs::{self, Extra};
 use super::kernels;
 use super::qemu::{Event, Machine, Running};
 use super::tools;
+use crate::bench::measure::Figures;
+use crate::bench::table;
 use crate::error::{Error, Result};
 use crate::matrix::Matrix;
-use crate::protocol::{Job, Report, Task};
+use crate::protocol::{FILES, Job, Report, Task};
 
 const USAGE: &str = "\
 usage: vm-tests fetch [KERNEL...]                        fetch and unpack kernels and the guest's programs
-       vm-tests list                                     kernels of the matrix, and where they came from
+       vm-tests list                                     kernels of the matrix, and what they are taken from
        vm-tests run [OPTIONS] KERNEL [--] COMMAND...     run a command in a guest; print its output, pass on its status
        vm-tests shell [OPTIONS] KERNEL                   a shell in a guest; it ends with the shell
+       vm-tests bench [OPTIONS] KERNEL...                what tracing costs, beside what is promised
 options:
   --file HOST[:GUEST]   put a file or directory into the guest (default: /files/NAME, which is in PATH); repeatable
   --cmdline TEXT        add to the kernel's command line, for example lockdown=confidentiality
@@ -26,7 +29,10 @@ options:
   --smp N               number of processors (default 2)
   --icount              guest time is a count of instructions (with --smp 1)
   --console             show the kernel's messages, too
-  --time SECONDS        give up after this long (default 600)
+  --time SECONDS        give up after this long (default 600; bench: 3600)
+options of bench:
+  --against PATH        measure this tracer, too: static, with pwru's command line
+  --options TEXT        options of the tracer, for example '--backend kprobe'
 environment:
   WHITHER_VM_CACHE      where fetched kernels are kept (default: vm/ in the target directory)
   WHITHER_VM_KERNELS    a directory of unpacked kernels, one directory each, instead of the matrix
@@ -44,6 +50,7 @@ pub fn main() -> ExitCode {
             "fetch" => fetch(rest),
             "list" => list(),
             "run" => Options::parse(rest, true).and_then(|options| run(&options)),
+            "bench" => bench(rest),
             "shell" => Options::parse(rest, false).and_then(|options| shell(&options)),
             "--help" | "-h" | "help" => {
                 println!("{USAGE}");
@@ -145,6 +152,64 @@ impl Options {
     }
 }
 
+fn bench(arguments: &[String]) -> Result<u8, Failure> {
+    let (mut kernels, mut against, mut tracer) = (Vec::new(), None, String::new());
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let mut value = || rest.next().ok_or_else(|| Misuse(format!("{argument} needs a value")));
+        match argument.as_str() {
+            "--against" => against = Some(value()?.clone()),
+            "--options" => tracer = value()?.clone(),
+            flag if flag.starts_with('-') => return Err(Misuse(format!("no option is named `{flag}`")).into()),
+            kernel => kernels.push(kernel.to_owned()),
+        }
+    }
+    if kernels.is_empty() {
+        return Err(Misuse("a kernel's name is missing".to_owned()).into());
+    }
+    for kernel in kernels {
+        let ours = measure(&kernel, None, &tracer)?;
+        let theirs = against.as_deref().map(|path| measure(&kernel, Some(path), &tracer)).transpose()?;
+        let multi = ours.get("empty_is_multi").is_some_and(|multi| *multi > 0.0);
+        println!("{}", table::render(&kernel, multi, &ours, theirs.as_ref()));
+    }
+    Ok(0)
+}
+
+/// Measures whither, or the tracer at `path` of this machine, in a machine of its own.
+fn measure(kernel: &str, path: Option<&str>, tracer: &str) -> Result<Figures> {
+    let extras: Vec<_> =
+        path.map(|path| Extra { from: path.into(), to: format!("{FILES}/tracer") }).into_iter().collect();
+    let inside = path.map_or_else(|| "/usr/bin/whither".to_owned(), |_| format!("{FILES}/tracer"));
+    let options = Options {
+        kernel: kernel.to_owned(),
+        command: Vec::new(),
+        extras,
+        append: String::new(),
+        whither: path.is_none(),
+        cpus: 1,
+        icount: true,
+        console: false,
+        limit: Duration::from_secs(3600),
+    };
+    let task = Task::Bench { path: inside, options: tracer.to_owned() };
+    prepared(&options, task, |machine| {
+        let (mut running, _) = machine.boot()?;
+        let end = std::time::Instant::now() + options.limit;
+        loop {
+            match running.next(end.saturating_duration_since(std::time::Instant::now())) {
+                Some(Event::Report(Report::Measured(figures))) => return Ok(figures?),
+                Some(Event::Console(line)) if Running::is_fatal(&line) => {
+                    crate::fail!("the guest's kernel broke:\n{}", running.console());
+                }
+                Some(Event::Gone) => crate::fail!("the machine ended:\n{}", running.console()),
+                Some(Event::Report(_) | Event::Console(_)) => {}
+                None => crate::fail!("no end after {} seconds", options.limit.as_secs()),
+            }
+        }
+    })
+}
+
 fn number(text: &str) -> Result<u32, Misuse> {
     text.parse().map_err(|_| Misuse(format!("`{text}` is not a number")))
 }
@@ -164,10 +229,9 @@ fn fetch(names: &[String]) -> Result<u8, Failure> {
 
 fn list() -> Result<u8, Failure> {
     let matrix = Matrix::load()?;
-    let cache = Cache::open()?;
     for name in kernels::names(&matrix)? {
-        let release = std::fs::read_to_string(cache.path(&format!("kernel-{name}/release")));
-        println!("{name:<8} {}", release.unwrap_or_else(|_| "not fetched".to_owned()));
+        let wanted = matrix.kernel(&name).map(|kernel| format!("{} {}", kernel.suite, kernel.packages.join(" or ")));
+        println!("{name:<8} {}", wanted.unwrap_or_default());
     }
     Ok(0)
 }

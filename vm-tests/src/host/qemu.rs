@@ -20,6 +20,8 @@ use crate::protocol::{Job, Report};
 /// How long a boot may take until userland reports. Four to seven seconds are usual; one boot in eighty hangs before
 /// that under emulation.
 const BOOT: Duration = Duration::from_secs(60);
+/// How much longer it may take where instructions are counted.
+const COUNTED: u32 = 4;
 /// What is kept of the console.
 const CONSOLE_LINES: usize = 200;
 /// What a kernel prints when nothing can be expected of it any more.
@@ -76,13 +78,14 @@ impl Machine<'_> {
     /// Boots and waits until userland reports; boots a second time, and says so, when it does not. Returns how long it
     /// took, too.
     pub fn boot(&self) -> Result<(Running, Duration)> {
+        let limit = if self.icount { COUNTED * BOOT } else { BOOT };
         let first = Instant::now();
-        match self.start()?.wait_until_up(BOOT) {
+        match self.start()?.wait_until_up(limit) {
             Ok(running) => Ok((running, first.elapsed())),
             Err(error) => {
                 eprintln!("vm-tests: {}: {error}; booting again", self.kernel.name);
                 let second = Instant::now();
-                Ok((self.start()?.wait_until_up(2 * BOOT)?, second.elapsed()))
+                Ok((self.start()?.wait_until_up(2 * limit)?, second.elapsed()))
             }
         }
     }

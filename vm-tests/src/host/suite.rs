@@ -18,7 +18,7 @@ use crate::matrix::Matrix;
 use crate::protocol::{Job, Report, Task, Verdict};
 
 /// What the guest may take longer than a case's own limit, before its machine is ended: to kill what the case left.
-const GRACE: Duration = Duration::from_secs(180);
+const GRACE: Duration = Duration::from_secs(330);
 
 /// A case on a kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

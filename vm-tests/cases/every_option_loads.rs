@@ -1,0 +1,55 @@
+//! The kernel accepts the program of every option that changes it, alone and together with others.
+
+use super::load::loads;
+use crate::error::Result;
+use crate::guest::{Case, Guest};
+
+pub const CASE: Case = Case { seconds: 300, ..Case::new(run) };
+
+/// One set of options per line.
+const OPTIONS: &[&str] = &[
+    "",
+    "--output-meta=false --output-tuple=false",
+    "--output-tuple=false",
+    "--output-meta=false",
+    "--output-tcp-flags",
+    "--output-tcp-flags --timestamp absolute --output-json",
+    "--timestamp relative",
+    "--filter-mark 0xa00/0xf00",
+    "--filter-mark 0",
+    "--filter-netns inode:4026531840",
+    "--filter-ifname lo",
+    "--filter-mark 1 --filter-ifname lo --output-tcp-flags --timestamp current",
+    "--buffer-size 64K",
+];
+/// Positions of the skb among the arguments: first, second, third, and several at once.
+const FUNCTIONS: &[&str] = &["ip_rcv", "ip_local_deliver_finish|ip_rcv_finish", "ip_send_skb|ip_output|ip_rcv", "tcp_v4_.*"];
+
+fn run(vm: &Guest) -> Result<()> {
+    let mut runs = Vec::new();
+    for options in OPTIONS {
+        for expression in ["", "host 10.0.0.2 and tcp port 80"] {
+            runs.push(format!("--filter-func ip_rcv {options} -- {expression}"));
+        }
+    }
+    for functions in FUNCTIONS {
+        runs.push(format!("--filter-func '{functions}' -- tcp[tcpflags] & tcp-syn != 0"));
+    }
+    let mut backends = vec!["kprobe", "fentry", "tracepoint"];
+    if crate::guest::Feature::KprobeMulti.presence(vm) == crate::guest::feature::Presence::Here {
+        backends.push("kprobe-multi");
+    }
+    for backend in backends {
+        for expression in [
+            "host 10.0.0.2 and tcp port 80",
+            "vlan 42 and ip6",
+            "ip6 protochain 17",
+            "tcp[((tcp[12] & 0xf0) >> 2):4] = 0x48545450",
+            "ip[ip[0] & 15] / (ip[1] + 1) % 7 = 3",
+        ] {
+            let functions = if backend == "tracepoint" { "" } else { "--filter-func 'ip_rcv|ip_output'" };
+            runs.push(format!("--backend {backend} {functions} --output-tcp-flags -- {expression}"));
+        }
+    }
+    loads(runs)
+}
