@@ -80,7 +80,7 @@ impl Error {
     }
 }
 
-const PRIVILEGE: &str = "run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN";
+const PRIVILEGE: &str = "run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYSLOG";
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

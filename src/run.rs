@@ -22,7 +22,7 @@ use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a run amounted to.
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let events = events::follow(&loaded, &plan, stop)?;
     let lines = Lines::new(Settings::new(args), names(args, &host, &plan)?, out);
     drop(host);
-    Run { args, say, stop, plan, loaded, hooks: Some(hooks), events, lines }.follow()
+    Run { args, say, stop, plan, loaded, hooks, events, lines }.follow()
 }
 
 /// Everything that is live.
@@ -62,13 +62,15 @@ struct Run<'a> {
     stop: &'a Arc<Stop>,
     plan: Arc<Plan>,
     loaded: Loaded,
-    hooks: Option<Hooks>,
+    hooks: Hooks,
     events: Events,
     lines: Lines<'static>,
 }
 
 /// How long the formatter waits for records before it writes what it has.
 const PATIENCE: Duration = Duration::from_millis(5);
+/// Lines are written at the latest this long after their event.
+const STALE: Duration = Duration::from_millis(100);
 /// How often attaching in the background is looked at.
 const ATTACHING: Duration = Duration::from_millis(50);
 
@@ -77,7 +79,8 @@ impl Run<'_> {
     fn follow(mut self) -> Result<Summary, Error> {
         let mut wanted = true;
         let mut patience = self.attaching()?.then_some(ATTACHING);
-        let mut idle = false;
+        let (mut idle, mut ending) = (false, false);
+        let mut written = Instant::now();
         loop {
             match self.events.next(if idle { patience } else { Some(PATIENCE) })? {
                 Next::Batch(batch) => {
@@ -93,6 +96,7 @@ impl Run<'_> {
                 }
                 Next::Idle => {
                     self.lines.idle();
+                    written = Instant::now();
                     idle = true;
                 }
                 Next::End => break,
@@ -100,12 +104,15 @@ impl Run<'_> {
             if patience.is_some() {
                 patience = self.attaching()?.then_some(ATTACHING);
             }
-            if self.stop.is_requested()
-                && let Some(hooks) = &mut self.hooks
-            {
-                hooks.silence();
-                self.events.end();
+            if !ending && self.stop.is_requested() {
+                ending = true;
+                self.hooks.stop_attaching();
+                self.events.end()?;
                 patience = None;
+            }
+            if written.elapsed() > STALE {
+                self.lines.idle();
+                written = Instant::now();
             }
         }
         self.finish(wanted)
@@ -113,12 +120,11 @@ impl Run<'_> {
 
     /// Whether attaching goes on; says so when it is done.
     fn attaching(&mut self) -> Result<bool, Error> {
-        let Some(hooks) = &mut self.hooks else { return Ok(false) };
-        if hooks.is_attaching() {
-            self.say.progress(hooks.attached(), self.plan.places());
+        if self.hooks.is_attaching() {
+            self.say.progress(self.hooks.attached(), self.plan.places());
             return Ok(true);
         }
-        self.say.attached(&self.plan, hooks);
+        self.say.attached(&self.plan, &self.hooks);
         self.say.stage("attach");
         if let Some(path) = &self.args.ready_file {
             File::create(path).map_err(|error| Error::File { path: path.clone(), error })?;
@@ -152,9 +158,7 @@ impl Run<'_> {
         summary.written = counts.written;
         summary.lost = counts.dropped + if complete { lost } else { counts.lost };
         self.say.summary(&counts, summary.lost, missed, self.stop.is_signalled());
-        if let Some(hooks) = self.hooks.take() {
-            hooks.detach();
-        }
+        drop(self.hooks);
         self.say.stage("detach");
         Ok(summary)
     }

@@ -9,13 +9,11 @@ use crate::program::cookie;
 use crate::record::Identity;
 use crate::sys::bpf;
 use crate::sys::perf_event::{self, Place};
-use crate::sys::stop::Stop;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 const PMU: &str = "/sys/bus/event_source/devices/kprobe/type";
 
@@ -43,7 +41,6 @@ pub struct Background {
 #[derive(Debug, Default)]
 struct State {
     attached: AtomicUsize,
-    tried: AtomicUsize,
     stop: AtomicBool,
     done: AtomicBool,
 }
@@ -57,14 +54,6 @@ impl Background {
     /// Whether every function was tried.
     pub fn is_done(&self) -> bool {
         self.state.done.load(Ordering::Acquire)
-    }
-
-    /// Waits until every function was tried or `stop` is asked for.
-    pub fn wait(&self, stop: &Stop, progress: &mut dyn FnMut(usize)) {
-        while !self.is_done() && !stop.is_requested() {
-            progress(self.state.tried.load(Ordering::Relaxed));
-            std::thread::sleep(Duration::from_millis(20));
-        }
     }
 
     /// Stops attaching and hands over what is attached and what was refused.
@@ -121,7 +110,6 @@ pub fn attach(loaded: &Loaded, plan: &Arc<Plan>) -> Result<Hooks, AttachError> {
                     }
                     Err(error) => refused.push(Refused { target, error }),
                 }
-                state.tried.fetch_add(1, Ordering::Relaxed);
             }
             state.done.store(true, Ordering::Release);
             (probes, refused)
@@ -129,14 +117,6 @@ pub fn attach(loaded: &Loaded, plan: &Arc<Plan>) -> Result<Hooks, AttachError> {
     });
     hooks.background = Some(Background { state, thread });
     Ok(hooks)
-}
-
-/// Ends the events of all probes at once; the probes themselves go when closed.
-pub fn silence(probes: &[Probe]) {
-    for probe in probes {
-        // Failing here means a few events more.
-        let _ = perf_event::disable(probe.event.as_fd());
-    }
 }
 
 /// Answers that no other function would get differently.

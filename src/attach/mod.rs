@@ -8,7 +8,6 @@ mod tracepoint;
 use crate::load::Loaded;
 use crate::plan::{Backend, Plan};
 use crate::sys::process;
-use crate::sys::stop::Stop;
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -91,23 +90,23 @@ impl Hooks {
 
     /// An error if not a single target is attached.
     fn or_nothing(mut self, plan: &Plan) -> Result<Hooks, AttachError> {
-        if self.attached == 0 && !self.refused.is_empty() {
-            let first = self.refused.remove(0);
-            return Err(AttachError::Nothing { backend: plan.backend, count: plan.targets.len(), error: first.error });
+        if self.attached > 0 {
+            return Ok(self);
         }
-        Ok(self)
+        let error = match self.refused.pop() {
+            Some(refused) => refused.error,
+            None => io::Error::other("no function has an address here"),
+        };
+        Err(AttachError::Nothing { backend: plan.backend, count: plan.targets.len(), error })
     }
 
-    /// Waits until everything is attached or `stop` is asked for, telling `progress` how many functions are done.
-    pub fn wait(&mut self, stop: &Stop, progress: &mut dyn FnMut(usize)) {
-        if let Some(background) = &self.background {
-            background.wait(stop, progress);
+    /// Whether attaching goes on. When it is done, what was refused is known.
+    pub fn is_attaching(&mut self) -> bool {
+        let attaching = self.background.as_ref().is_some_and(|background| !background.is_done());
+        if !attaching {
+            self.stop_attaching();
         }
-    }
-
-    /// Whether attaching goes on.
-    pub fn is_attaching(&self) -> bool {
-        self.background.as_ref().is_some_and(|background| !background.is_done())
+        attaching
     }
 
     /// How many functions are attached now.
@@ -115,13 +114,12 @@ impl Hooks {
         self.attached + self.background.as_ref().map_or(0, kprobe::Background::attached)
     }
 
-    /// Ends all events at once, where detaching takes long.
-    pub fn silence(&mut self) {
+    /// Attaches nothing more.
+    pub fn stop_attaching(&mut self) {
         if let Some(background) = self.background.take() {
             let (probes, refused) = background.finish();
             self.attached += probes.len();
             self.refused.extend(refused);
-            kprobe::silence(&probes);
             for probe in probes {
                 self.links.extend(probe.into_fds());
             }
@@ -132,13 +130,17 @@ impl Hooks {
     pub fn refused(&self) -> &[Refused] {
         &self.refused
     }
+}
 
+impl Drop for Hooks {
     /// Removes everything from the kernel, in processes that outlive this one: the kernel takes its time.
-    pub fn detach(mut self) {
-        self.silence();
+    fn drop(&mut self) {
+        self.stop_attaching();
         let links = std::mem::take(&mut self.links);
         let children = if links.len() > FEW { CHILDREN } else { 1 };
-        process::close_in_background(links, children);
+        if !links.is_empty() {
+            process::close_in_background(links, children);
+        }
     }
 }
 

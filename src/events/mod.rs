@@ -5,9 +5,9 @@ mod source;
 
 use crate::load::Loaded;
 use crate::plan::Plan;
-use crate::program::COUNTERS;
-use crate::sys::bpf;
+use crate::program::{COUNTERS, SILENT};
 use crate::sys::stop::Stop;
+use crate::sys::{bpf, process};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use source::Source;
 use std::io;
@@ -46,6 +46,7 @@ pub struct Events {
     batches: Receiver<Batch>,
     reader: Option<JoinHandle<io::Result<()>>>,
     ending: Arc<AtomicBool>,
+    silent: OwnedFd,
     counters: OwnedFd,
     cpus: usize,
 }
@@ -67,6 +68,7 @@ pub fn follow(loaded: &Loaded, plan: &Plan, stop: &Arc<Stop>) -> io::Result<Even
         batches,
         reader: Some(reader),
         ending,
+        silent: loaded.map(SILENT).try_clone_to_owned()?,
         counters: loaded.map(COUNTERS).try_clone_to_owned()?,
         cpus: bpf::possible_cpus()?,
     })
@@ -91,9 +93,12 @@ impl Events {
         }
     }
 
-    /// Says that no more records will come; [`Next::End`] follows when all are read.
-    pub fn end(&self) {
+    /// Lets programs send nothing more; [`Next::End`] follows when all that they sent is read.
+    pub fn end(&self) -> io::Result<()> {
+        bpf::map_update(self.silent.as_fd(), 0, &1u64.to_ne_bytes())?;
+        process::wait_for_other_cpus();
         self.ending.store(true, Ordering::Release);
+        Ok(())
     }
 
     /// Records that are here already.

@@ -3,7 +3,7 @@
 use super::Batch;
 use super::source::Source;
 use crate::sys::stop::Stop;
-use crossbeam_channel::Sender;
+use crossbeam_channel::{SendTimeoutError, Sender};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +13,10 @@ use std::time::{Duration, Instant};
 const BATCH: usize = 64 << 10;
 /// Pause when the buffer is empty but was not for long.
 const PAUSE: Duration = Duration::from_micros(200);
+/// How often a reader that cannot hand over looks for the end.
+const BLOCKED: Duration = Duration::from_millis(100);
+/// How long output may be blocked after the end was asked for.
+const GRACE: Duration = Duration::from_secs(2);
 /// How long the buffer must be empty before the reader asks to be woken.
 const PATIENCE: Duration = Duration::from_millis(50);
 
@@ -29,36 +33,25 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Runs until the end, then hands over what is in the buffer by then and no more: where programs cannot be silenced
-    /// at once, it need never be empty. When `stop` is asked for, an empty batch tells the other side.
+    /// Runs until the end and hands over what is in the buffer by then. When `stop` is asked for, an empty batch tells
+    /// the other side, which then silences the programs.
     pub fn run(mut self, stop: &Stop) -> io::Result<()> {
         let mut last = Instant::now();
         let mut told = false;
-        // From the end on: at most so many records are left.
-        let mut left = None;
         loop {
-            if left.is_none() && self.ending.load(Ordering::Acquire) {
-                left = Some(self.source.backlog() / self.size as u64);
-                last = Instant::now();
-            }
+            // Asked before draining: programs are silent then, and nothing comes after what is found.
+            let ending = self.ending.load(Ordering::Acquire);
             let mut bytes = Vec::new();
             let read = self.drain(&mut bytes)?;
             let tell = !told && stop.is_requested();
             told |= tell;
-            if (tell || read > 0) && self.send.send(Batch { bytes, size: self.size }).is_err() {
+            if (tell || read > 0) && !self.hand_over(Batch { bytes, size: self.size }, stop) {
                 return Ok(());
             }
-            if let Some(left) = &mut left {
-                *left = left.saturating_sub(read as u64);
-                if *left == 0 || self.source.backlog() == 0 || (read == 0 && last.elapsed() > PATIENCE) {
-                    return Ok(());
-                }
-                if read == 0 {
-                    // A program is still filling the next record.
-                    std::thread::sleep(PAUSE);
-                }
-            } else if read > 0 {
+            if read > 0 {
                 last = Instant::now();
+            } else if ending && (self.source.backlog() == 0 || last.elapsed() > PATIENCE) {
+                return Ok(());
             } else if told {
                 std::thread::sleep(PAUSE);
             } else if last.elapsed() < PATIENCE {
@@ -66,6 +59,22 @@ impl Reader {
             } else {
                 self.source.sleep(stop)?;
                 last = Instant::now();
+            }
+        }
+    }
+
+    /// Sends a batch; false if nobody wants it. Output that is blocked for good must not keep the process from ending.
+    fn hand_over(&self, mut batch: Batch, stop: &Stop) -> bool {
+        let mut asked = None;
+        loop {
+            match self.send.send_timeout(batch, BLOCKED) {
+                Ok(()) => return true,
+                Err(SendTimeoutError::Disconnected(_)) => return false,
+                Err(SendTimeoutError::Timeout(back)) => batch = back,
+            }
+            if stop.is_requested() && asked.get_or_insert_with(Instant::now).elapsed() > GRACE {
+                eprintln!("error: the output takes no more lines; what was not written yet is lost");
+                std::process::exit(1);
             }
         }
     }

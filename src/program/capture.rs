@@ -4,7 +4,7 @@ use crate::plan::kernel::{Kernel, Spot};
 use crate::plan::{Plan, Transport};
 use crate::program::locate::{self, Packet};
 use crate::program::read::{self, View};
-use crate::program::{COUNTERS, EVENTS, Entry, SHARED};
+use crate::program::{COUNTERS, EVENTS, Entry, SHARED, SILENT};
 use crate::record::{Field, HEADER_BYTES, Layout};
 use asm::{Asm, Helper, Label, Mem, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Size, W0, W1, W3, u32, u64};
 
@@ -25,6 +25,14 @@ pub fn wanted(kernel: &Kernel, layout: &Layout) -> Vec<Spot> {
     want(&[Field::Mtu], &[skb.dev, skb.refdst]);
     want(&[Field::Cb], &[skb.tc_cb]);
     out
+}
+
+/// Emits a jump to `end` if nothing may be sent any more. Clobbers: R1.
+pub fn unless_silent(a: &mut Asm, end: Label) {
+    a.note("is the run over?");
+    a.load_map_value(R1, SILENT, 0);
+    a.load(R1, u32(R1));
+    a.jne(R1, 0, end);
 }
 
 /// Emits: make room for a record, fill it, send it. A record that finds no room is counted.

@@ -27,6 +27,8 @@ pub const EVENTS: MapRef = MapRef(0);
 pub const COUNTERS: MapRef = MapRef(1);
 /// One u32: not 0 while the reader sleeps and wants to be woken by the next record.
 pub const SHARED: MapRef = MapRef(2);
+/// One u32: not 0 when nothing may be sent any more.
+pub const SILENT: MapRef = MapRef(3);
 
 /// A map to be created. Sizes in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,6 +181,7 @@ fn maps(plan: &Plan) -> Vec<MapSpec> {
         events,
         MapSpec { kind: MapType::PerCpuArray, name: "whither_lost", key: 4, value: 8, entries: 1 },
         MapSpec { kind: MapType::Array, name: "whither_shared", key: 4, value: 8, entries: 1 },
+        MapSpec { kind: MapType::Array, name: "whither_silent", key: 4, value: 8, entries: 1 },
     ]
 }
 
@@ -193,6 +196,7 @@ fn emit(plan: &Plan, entry: &Entry, name: String) -> Result<asm::Program, BuildE
     let located = locate::wanted(&plan.kernel);
     let captured = capture::wanted(&plan.kernel, &plan.layout);
     if plan.filters.is_empty() {
+        capture::unless_silent(a, drop);
         let view = view(a, plan, &[&located, &captured]);
         locate::network(a, &plan.kernel, &view, found);
         capture::send(a, plan, entry, &view, found, drop);
@@ -207,6 +211,7 @@ fn emit(plan: &Plan, entry: &Entry, name: String) -> Result<asm::Program, BuildE
             locate::network(a, &plan.kernel, &tests, found);
         }
         a.stack_release(early);
+        capture::unless_silent(a, drop);
         let view = view(a, plan, &[&captured]);
         capture::send(a, plan, entry, &view, found, drop);
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
@@ -23,6 +24,14 @@ pub fn local_offset(unix: i64) -> i64 {
     }
     // SAFETY: localtime_r succeeded and has filled the structure, which is valid when zeroed in any case.
     unsafe { parts.assume_init() }.tm_gmtoff
+}
+
+/// Time that this thread has spent on a CPU: a busy machine does not make it longer.
+pub fn thread_time() -> Duration {
+    match clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID) {
+        Ok(time) => time.into(),
+        Err(_) => Duration::ZERO,
+    }
 }
 
 #[cfg(test)]

@@ -39,6 +39,16 @@ pub fn ifindex(name: &str, netns: Option<&std::path::Path>) -> io::Result<u32> {
     }
 }
 
+/// Returns when every CPU has finished what it was running in the kernel without sleeping, programs included
+/// (`membarrier(2)` MEMBARRIER_CMD_GLOBAL is an RCU grace period; Linux 4.3). Where that is refused, after a while.
+pub fn wait_for_other_cpus() {
+    const MEMBARRIER_CMD_GLOBAL: libc::c_long = 1;
+    // SAFETY: the command takes no pointer.
+    if unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) } != 0 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
 /// Closes `fds` in child processes that outlive this one, which can then end at once.
 ///
 /// Closing the last descriptor of a probe or link waits for the kernel to forget it: 15 to 110 ms each. Every child

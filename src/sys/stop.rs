@@ -7,17 +7,21 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Tells every stage that the run is to end. The first signal asks for an orderly end, the second ends the
-/// process at once (the kernel then removes what is attached).
+/// A second signal that comes after this long ends the process at once.
+const IMPATIENCE: Duration = Duration::from_secs(1);
+
+/// Tells every stage that the run is to end. The first signal asks for an orderly end, one that comes
+/// more than a second later ends the process at once (the kernel then removes what is attached).
 #[derive(Debug)]
 pub struct Stop {
     signals: SignalFd,
     wake: EventFd,
     requested: AtomicBool,
-    signalled: AtomicBool,
+    signalled: OnceLock<Instant>,
 }
 
 impl Stop {
@@ -29,7 +33,7 @@ impl Stop {
         nix::sys::signal::sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
         let signals = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         let wake = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
-        Ok(Stop { signals, wake, requested: AtomicBool::new(false), signalled: AtomicBool::new(false) })
+        Ok(Stop { signals, wake, requested: AtomicBool::new(false), signalled: OnceLock::new() })
     }
 
     /// Asks for the end of the run.
@@ -42,7 +46,9 @@ impl Stop {
     /// Whether the end was asked for, by a signal or by [`Stop::request`].
     pub fn is_requested(&self) -> bool {
         while let Ok(Some(_)) = self.signals.read_signal() {
-            if self.signalled.swap(true, Ordering::SeqCst) {
+            // `timeout` sends every signal twice: only a later one is impatience.
+            let first = self.signalled.get_or_init(Instant::now);
+            if first.elapsed() > IMPATIENCE {
                 std::process::exit(130);
             }
             self.request();
@@ -52,7 +58,7 @@ impl Stop {
 
     /// Whether a signal asked for the end.
     pub fn is_signalled(&self) -> bool {
-        self.signalled.load(Ordering::SeqCst)
+        self.signalled.get().is_some()
     }
 
     /// Waits until the end is asked for, one of `sources` is readable, or `limit` has passed (`None`: no limit).

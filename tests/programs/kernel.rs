@@ -179,7 +179,7 @@ fn compare(lab: &Lab, host: &Host, args: &str, skbs: &[Skb]) -> usize {
         expected.extend(hit.outcome.record.as_deref().map(|record| told(&rig, record)));
     }
     stop.request();
-    events.end();
+    events.end().expect("programs can be silenced");
     let mut found = Vec::new();
     loop {
         match events.next(Some(Duration::from_secs(20))).expect("the buffer can be read") {

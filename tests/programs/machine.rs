@@ -2,7 +2,7 @@
 //! memory that is not there.
 
 use asm::{AtomicOp, Helper, Imm64, MapRef, Op, Operand, Order, Program, Reg, Size};
-use whither::program::{COUNTERS, EVENTS, SHARED};
+use whither::program::{COUNTERS, EVENTS, SHARED, SILENT};
 
 use super::model;
 use super::objects::Memory;
@@ -73,6 +73,7 @@ pub fn run(program: &Program, context: &[u8], memory: &Memory, around: &Surround
             (RECORD, Vec::new()),
             (COUNTER, around.lost.to_le_bytes().to_vec()),
             (WAITS, u64::from(around.reader_waits).to_le_bytes().to_vec()),
+            (SILENCE, vec![0; 8]),
         ],
         out: Outcome::default(),
     };
@@ -105,6 +106,7 @@ const STACK: u64 = 0xffff_c900_0001_0000;
 const RECORD: u64 = 0xffff_c900_0002_0000;
 const COUNTER: u64 = 0xffff_c900_0003_0000;
 const WAITS: u64 = 0xffff_c900_0004_0000;
+const SILENCE: u64 = 0xffff_c900_0006_0000;
 /// Pointers to maps, which nobody may load from.
 const MAPS: u64 = 0xffff_c900_0005_0000;
 
@@ -120,7 +122,7 @@ struct Machine<'m> {
     regs: [u64; 11],
     around: &'m Surroundings,
     memory: &'m Memory,
-    own: [(u64, Vec<u8>); 5],
+    own: [(u64, Vec<u8>); 6],
     out: Outcome,
 }
 
@@ -162,6 +164,7 @@ impl Machine<'_> {
                     Imm64::Const(value) => value,
                     Imm64::Map(map) => MAPS + u64::from(map.0),
                     Imm64::MapValue(map, offset) if map == SHARED => WAITS + u64::from(offset),
+                    Imm64::MapValue(map, offset) if map == SILENT => SILENCE + u64::from(offset),
                     other => panic!("the machine does not know {other:?}"),
                 };
                 self.set(dst, value);
