@@ -16,13 +16,13 @@ fn run(vm: &Guest) -> Result<()> {
         ("host 10.0.0.2 and tcp port htpp", &["htpp"]),
         ("tcp port 80 and", &[]),
         ("--filter-netns somewhere", &["somewhere"]),
+        ("--filter-func '('", &["--filter-func"]),
     ];
     for (arguments, words) in misuse {
         vm.whither(arguments).finish()?.expect_refusal(2, words).context(arguments)?;
     }
     let unavailable: &[(&str, &[&str])] = &[
         ("--filter-func no_such_function", &["function"]),
-        ("--filter-func '('", &["--filter-func"]),
         ("--filter-ifname nosuch0", &["nosuch0"]),
         ("--kmods no_such_module", &["no_such_module"]),
         ("--kernel-btf /nonexistent", &["/nonexistent"]),
