@@ -6,6 +6,7 @@ pub mod cli;
 pub mod decode;
 pub mod error;
 pub mod events;
+pub mod expr;
 pub mod filter_command;
 pub mod host;
 pub mod load;
