@@ -294,7 +294,7 @@ impl Values {
             (Add | Subtract | Or | Xor | ShiftLeft | ShiftRight, Some(0)) | (Multiply | Divide, Some(1)) => {
                 return left;
             }
-            (Multiply | And, Some(0)) | (Modulus, Some(1)) => return self.constant(0),
+            (Multiply | And, Some(0)) | (Modulus, Some(1)) if !self.divides(left) => return self.constant(0),
             (And, Some(mask)) if covers(mask, self.max(left)) => return left,
             (Subtract, Some(number)) => {
                 let negative = self.constant(number.wrapping_neg());
@@ -302,7 +302,7 @@ impl Values {
             }
             _ => {}
         }
-        if a == Some(0) && matches!(op, ShiftLeft | ShiftRight) {
+        if a == Some(0) && matches!(op, ShiftLeft | ShiftRight) && !self.divides(right) {
             return left;
         }
         if left == right && matches!(op, And | Or) {
