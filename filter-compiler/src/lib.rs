@@ -57,9 +57,30 @@ pub fn parse(text: &str) -> Result<Ast, Error> {
 ///
 /// An expression that no packet can match is an error, [`Error::rejects_all`].
 pub fn compile(text: &str, link: LinkType, names: &dyn Names) -> Result<Graph, Error> {
-    let ast = parse(text)?; // what was typed
+    let tokens = lexer::lex(text);
+    let ast = match parser::parse(text, &tokens) {
+        Ok(ast) => ast, // what was typed
+        Err(error) => return Err(earlier_mistake(text, &tokens, &error, link, names).unwrap_or(error)),
+    };
     let lowered = lower::lower(&ast, link, names)?; // what it means
     optimise::checked(lowered, text, || lower::lower(&ast, link, names)) // the same meaning in fewer tests
+}
+
+/// A mistake in what stands before a syntax error: the first one is told.
+fn earlier_mistake(
+    text: &str,
+    tokens: &[lexer::Token],
+    error: &Error,
+    link: LinkType,
+    names: &dyn Names,
+) -> Option<Error> {
+    use lexer::TokenKind::Word;
+    let before = tokens.iter().take_while(|token| token.span.start < error.span().start).count();
+    let joint =
+        tokens[..before].iter().rposition(|token| matches!(token.kind, Word(words::Word::And | words::Word::Or)));
+    // Only a complete expression can be understood; with parentheses open there is none.
+    let ast = parser::parse(text, &tokens[..joint?]).ok()?;
+    lower::lower(&ast, link, names).err()
 }
 
 /// Compiles an expression without optimising it: as many tests as were typed.
