@@ -76,6 +76,10 @@ impl fmt::Display for ShowValue<'_> {
                 match base {
                     Base::Packet => write!(f, "u{bits}[{offset}]"),
                     Base::Header(at) => write!(f, "u{bits}[{offset} + ihl({at})]"),
+                    // Offsets that wrap around are known to be small and negative.
+                    Base::Index(index) if offset > u32::MAX - 0xffff => {
+                        write!(f, "u{bits}[{} - {}]", show(index), offset.wrapping_neg())
+                    }
                     Base::Index(index) => write!(f, "u{bits}[{offset} + {}]", show(index)),
                 }
             }
