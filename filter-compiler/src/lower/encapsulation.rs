@@ -119,7 +119,7 @@ impl Lower<'_> {
 
     pub fn geneve(&mut self, network: Option<u32>) -> Result<Formula, Error> {
         self.check("a Geneve network", network, 0xff_ffff)?;
-        self.tunnel(GENEVE_PORT, |lower, udp| {
+        self.tunnel(GENEVE_PORT, |lower, state, udp| {
             let header = udp.plus(UDP_HEADER);
             let mut parts = vec![masked(&mut lower.values, header, Size::Byte, 0xc0, 0)];
             if let Some(network) = network {
@@ -143,15 +143,15 @@ impl Lower<'_> {
             };
             let kind = header.plus(2);
             let bridged = Formula::equal(kind.load(&mut lower.values, Size::Half), ethertype::TRANSPARENT_BRIDGING);
-            let ethernet = inside(network, network.plus(12), payload, Some(true));
-            let other = inside(network, kind, network, Some(false));
+            let ethernet = inside(state, network, network.plus(12), payload, Some(true));
+            let other = inside(state, network, kind, network, Some(false));
             (parts, Some(bridged), vec![ethernet, other])
         })
     }
 
     pub fn vxlan(&mut self, network: Option<u32>) -> Result<Formula, Error> {
         self.check("a VXLAN network", network, 0xff_ffff)?;
-        self.tunnel(VXLAN_PORT, |lower, udp| {
+        self.tunnel(VXLAN_PORT, |lower, state, udp| {
             let header = udp.plus(UDP_HEADER);
             let first = header.load(&mut lower.values, Size::Byte);
             let mut parts = vec![Formula::bits(first, 8)];
@@ -159,7 +159,7 @@ impl Lower<'_> {
                 parts.push(masked(&mut lower.values, header.plus(4), Size::Word, 0xffff_ff00, network << 8));
             }
             let inner = header.plus(TUNNEL_HEADER);
-            (parts, None, vec![inside(inner, inner.plus(12), inner.plus(14), Some(true))])
+            (parts, None, vec![inside(state, inner, inner.plus(12), inner.plus(14), Some(true))])
         })
     }
 
@@ -168,7 +168,7 @@ impl Lower<'_> {
     fn tunnel(
         &mut self,
         port: u32,
-        mut header: impl FnMut(&mut Self, Place) -> (Vec<Formula>, Option<Formula>, Vec<State>),
+        mut header: impl FnMut(&mut Self, &State, Place) -> (Vec<Formula>, Option<Formula>, Vec<State>),
     ) -> Result<Formula, Error> {
         self.tunnels += 1;
         if self.tunnels > Limit::Tunnels.max() {
@@ -179,11 +179,11 @@ impl Lower<'_> {
         let mut ways = Vec::new();
         for state in &before {
             // Not inside: everything is read from the start of the packet. libpcap reads undefined registers there.
-            after.push(inside(Place::START, Place::START, Place::START, Some(false)));
+            after.push(inside(state, Place::START, Place::START, Place::START, Some(false)));
             let [v4, v6] = self.udp_to(state, port)?;
             let mut list = Vec::new();
             for (first, udp) in [v4, v6] {
-                let (mut parts, inner, states) = header(self, udp);
+                let (mut parts, inner, states) = header(self, state, udp);
                 parts.insert(0, first);
                 list.push(Way { outer: Formula::all(parts), inner });
                 after.extend(states);
@@ -221,7 +221,7 @@ impl Lower<'_> {
     }
 }
 
-/// The state behind a tunnel header.
-fn inside(header: Place, link_type: Place, payload: Place, inner_ethernet: Option<bool>) -> State {
-    State { link: Link::Ethernet, header, link_type, payload, network: 0, llc_payload: 3, labels: 0, inner_ethernet }
+/// The state behind a tunnel header. As in libpcap, MPLS labels before the tunnel still count behind it.
+fn inside(outer: &State, header: Place, link_type: Place, payload: Place, inner_ethernet: Option<bool>) -> State {
+    State { link: Link::Ethernet, header, link_type, payload, network: 0, inner_ethernet, ..*outer }
 }

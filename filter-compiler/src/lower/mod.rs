@@ -203,6 +203,10 @@ impl Lower<'_> {
         let version = match protocol {
             ethertype::IP => 0x40,
             ethertype::IP6 => 0x60,
+            // The test at hand may be an address, of which the protocol is the wrong part.
+            ethertype::ARP => return Err(self.error(ErrorKind::AfterMpls("arp".to_string()))),
+            ethertype::RARP => return Err(self.error(ErrorKind::AfterMpls("rarp".to_string()))),
+            ethertype::DECNET => return Err(self.error(ErrorKind::AfterMpls("decnet".to_string()))),
             _ => return Err(self.error(ErrorKind::AfterMpls(self.word().to_string()))),
         };
         // The bottom of the stack is marked in the third byte of the last label.
