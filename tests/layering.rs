@@ -24,7 +24,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("names", "host sys"),
     ("output", "plan decode names btf flate2"),
     // The frame around the stages.
-    ("filter_command", "cli filter_compiler"),
+    ("filter_command", "cli asm filter_compiler"),
     ("error", "host plan program load attach decode filter_compiler"),
     ("say", "host plan attach output error"),
     ("run", "*"),

@@ -29,7 +29,7 @@ pub struct FilterArgs {
     #[arg(long, help_heading = "Options")]
     pub batch: bool,
 
-    /// say for each packet of this capture file whether it matches
+    /// print the numbers of the packets of this capture file (pcap, pcapng) that match
     #[arg(short = 'r', long, value_name = "FILE", value_parser = maybe::<PathBuf>, default_value = "", help_heading = "Options")]
     pub pcap: Maybe<PathBuf>,
 
