@@ -136,6 +136,19 @@ fn packets_without_a_link_header_match_too() {
     matches("ether host 02:00:00:00:00:01", &[Skb::frame(&datagram(), 64)], &[udp4, udp6]);
 }
 
+/// The virtual link header of a packet that begins where its buffer does would begin before it.
+#[test]
+fn a_packet_at_the_start_of_its_buffer_matches() {
+    let skb = Skb::frame(&datagram(), 0).without_link();
+    for network in [14, 12, 4, 1] {
+        let mut skb = skb.clone();
+        skb.buffer.drain(..usize::from(skb.network_header) - network);
+        (skb.data, skb.tail) = (network, network + datagram().len() - 14);
+        skb.network_header = network as u16;
+        matches("udp port 5001 and host 10.0.0.2", &[skb], &[]);
+    }
+}
+
 /// A link header that is not in front of the network header is that of another time: the packet went through a tunnel.
 #[test]
 fn a_stale_link_header_does_not_count() {
@@ -150,11 +163,15 @@ fn a_stale_link_header_does_not_count() {
 fn the_link_header_is_enough_early_on_the_receive_side() {
     let mut skb = Skb::frame(&datagram(), 64);
     skb.network_header = 0;
-    everywhere("host 10.0.0.2 and udp port 5001", |rig, hit| {
-        let event = hit(&skb).event.unwrap_or_else(|| panic!("it matches\n{}", rig.programs));
-        assert_eq!(event.tuple.network, Network::Ipv4 { source: A, destination: B });
-        assert_eq!(event.tuple.ports, PORTS);
-    });
+    for filters in ["", "--filter-mark 0", "host 10.0.0.2 and udp port 5001"] {
+        everywhere(filters, |rig, hit| {
+            let hit = hit(&skb);
+            let event = hit.event.unwrap_or_else(|| panic!("it matches\n{}", rig.programs));
+            assert_eq!(event.tuple.network, Network::Ipv4 { source: A, destination: B });
+            assert_eq!(event.tuple.ports, PORTS);
+            assert_eq!(hit.headers, datagram()[14..]);
+        });
+    }
 }
 
 #[test]
@@ -191,7 +208,11 @@ fn a_tag_beside_the_packet_is_put_back_where_vlans_are_asked_for() {
     matches("vlan and host 10.0.0.3", &[], &[beside.clone(), within.clone(), other.clone(), untagged.clone()]);
     // Others see the packet as it is after the tag was taken out.
     matches("udp port 5001", &[beside.clone(), other.clone(), untagged.clone()], std::slice::from_ref(&within));
-    matches("vlan 5 and greater 52", &[], &[beside, within.clone()]);
+    // The tag counts in the length, wherever it is; a tag may be for priority alone.
+    matches(&format!("vlan 5 and len = {}", datagram().len() + 4), &[beside, within.clone()], &[]);
+    let mut priority = untagged.clone();
+    priority.tag = Some((VLAN, 0));
+    matches("vlan 0 and udp", &[priority], std::slice::from_ref(&untagged));
     // Two tags: the outer one beside the packet.
     let mut both = within;
     both.tag = Some((0x88a8, 7));

@@ -240,7 +240,9 @@ impl Skb {
     /// Puts everything into memory and returns the address.
     pub fn place(&self, objects: &mut Objects<'_>) -> u64 {
         let skb = objects.make("sk_buff");
-        let head = objects.memory.add(self.buffer.clone());
+        // Something else lies in front of it.
+        let before = vec![0x6d; 64];
+        let head = objects.memory.add([&before[..], &self.buffer].concat()) + before.len() as u64;
         objects.set(&skb, "head", head);
         objects.set(&skb, "data", head + self.data as u64);
         objects.set(&skb, "tail", self.tail as u64);
