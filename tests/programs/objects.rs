@@ -241,7 +241,7 @@ impl Skb {
     pub fn place(&self, objects: &mut Objects<'_>) -> u64 {
         let skb = objects.make("sk_buff");
         // Something else lies in front of it.
-        let before = vec![0x6d; 64];
+        let before = [0x6d; 64];
         let head = objects.memory.add([&before[..], &self.buffer].concat()) + before.len() as u64;
         objects.set(&skb, "head", head);
         objects.set(&skb, "data", head + self.data as u64);
