@@ -53,11 +53,16 @@ impl Error {
         }
     }
 
-    /// Whether another way in cannot help: a mistake of the user, or ours.
+    /// Whether this is no failure: the end was asked for before anything could be traced.
+    pub fn is_stop(&self) -> bool {
+        matches!(self, Error::Load(LoadError::Stopped) | Error::Attach(AttachError::Stopped))
+    }
+
+    /// Whether another way in cannot help: a mistake of the user, or ours, or the end.
     pub fn is_ours(&self) -> bool {
         match self {
             Error::Plan(error) => matches!(error, PlanError::NotYet(_) | PlanError::Expression(_)),
-            _ => matches!(self, Error::Program(_) | Error::File { .. }),
+            _ => self.is_stop() || matches!(self, Error::Program(_) | Error::File { .. }),
         }
     }
 

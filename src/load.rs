@@ -2,6 +2,7 @@
 
 use crate::program::{Blueprint, MapSpec, Programs};
 use crate::sys::bpf::{self, ProgLoad};
+use crate::sys::stop::Stop;
 use asm::MapRef;
 use std::fmt;
 use std::io;
@@ -55,6 +56,8 @@ pub enum LoadError {
     },
     /// Our own mistake: the program cannot be encoded.
     Encode(String),
+    /// The end was asked for.
+    Stopped,
 }
 
 /// The verifier's complaint, traced back to our source.
@@ -75,7 +78,7 @@ impl LoadError {
     pub fn io(&self) -> Option<&io::Error> {
         match self {
             LoadError::Map { error, .. } | LoadError::Program { error, .. } => Some(error),
-            LoadError::Encode(_) => None,
+            LoadError::Encode(_) | LoadError::Stopped => None,
         }
     }
 }
@@ -108,17 +111,21 @@ impl fmt::Display for LoadError {
                 write!(f, "the kernel refused program `{name}`: {error}")
             }
             LoadError::Encode(text) => write!(f, "a program cannot be encoded: {text}"),
+            LoadError::Stopped => f.write_str("stopped while programs were loaded"),
         }
     }
 }
 
 impl std::error::Error for LoadError {}
 
-/// Creates the maps and loads the programs.
-pub fn load(blueprints: &Programs) -> Result<Loaded, LoadError> {
+/// Creates the maps and loads the programs, unless `stop` is asked for meanwhile.
+pub fn load(blueprints: &Programs, stop: &Stop) -> Result<Loaded, LoadError> {
     let maps = create_maps(blueprints)?;
     let mut programs = Vec::new();
     for blueprint in &blueprints.programs {
+        if stop.is_requested() {
+            return Err(LoadError::Stopped);
+        }
         let fd = load_program(blueprint, &maps)?;
         let name = blueprint.code.name().to_owned();
         programs.push(Program { fd, name, targets: blueprint.targets.clone() });

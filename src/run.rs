@@ -9,7 +9,7 @@ use crate::host::Roots;
 use crate::host::survey::Host;
 use crate::load::{self, Loaded};
 use crate::names::{Names, NoSymbols, Reasons, Symbols, TargetKind, TargetName};
-use crate::output::{self, End, Lines, Settings};
+use crate::output::{self, Counts, End, Lines, Settings};
 use crate::plan::{Backend, Plan, PlanError, make};
 use crate::program;
 use crate::say::Say;
@@ -48,7 +48,13 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
         return print(dump, args, &host, &rungs);
     }
     let out = output::open(args).map_err(|error| Error::File { path: file_name(args), error })?;
-    let (plan, loaded, hooks) = climb(args, &host, &rungs, packet, &say)?;
+    let (plan, loaded, hooks) = match climb(args, &host, &rungs, packet, stop, &say) {
+        Err(error) if error.is_stop() => {
+            say.summary(&Counts::default(), 0, 0, stop.is_signalled());
+            return Ok(Summary::default());
+        }
+        live => live?,
+    };
     let events = events::follow(&loaded, &plan, stop)?;
     let lines = Lines::new(Settings::new(args), names(args, &host, &plan)?, out);
     drop(host);
@@ -201,11 +207,12 @@ fn climb(
     host: &Host,
     rungs: &[Backend],
     packet: Option<Graph>,
+    stop: &Stop,
     say: &Say,
 ) -> Result<(Arc<Plan>, Loaded, Hooks), Error> {
     let mut failed = Vec::new();
     for &backend in rungs {
-        match step(Plan::with(args, host, backend, packet.clone()), say) {
+        match step(Plan::with(args, host, backend, packet.clone()), stop, say) {
             Ok(live) => {
                 say.backend(&live.0, &failed);
                 return Ok(live);
@@ -217,14 +224,14 @@ fn climb(
     Err(Error::NoBackend(failed))
 }
 
-fn step(plan: Result<Plan, PlanError>, say: &Say) -> Result<(Arc<Plan>, Loaded, Hooks), Error> {
+fn step(plan: Result<Plan, PlanError>, stop: &Stop, say: &Say) -> Result<(Arc<Plan>, Loaded, Hooks), Error> {
     let plan = Arc::new(plan?);
     say.stage("plan");
     let programs = program::build(&plan)?;
     say.stage("programs");
-    let loaded = load::load(&programs)?;
+    let loaded = load::load(&programs, stop)?;
     say.stage("load");
-    let hooks = attach::attach(&loaded, &plan)?;
+    let hooks = attach::attach(&loaded, &plan, stop)?;
     say.stage("first attach");
     Ok((plan, loaded, hooks))
 }

@@ -3,12 +3,16 @@
 use super::{AttachError, Hooks, Refused};
 use crate::load::Loaded;
 use crate::sys::bpf;
+use crate::sys::stop::Stop;
 use std::os::fd::AsFd;
 
 /// Attaches every program to the function that it was loaded for.
-pub fn attach(loaded: &Loaded) -> Result<Hooks, AttachError> {
+pub fn attach(loaded: &Loaded, stop: &Stop) -> Result<Hooks, AttachError> {
     let mut hooks = Hooks::new();
     for program in &loaded.programs {
+        if stop.is_requested() {
+            return Err(AttachError::Stopped);
+        }
         match bpf::raw_tracepoint_open(program.fd.as_fd(), None) {
             Ok(link) => {
                 hooks.links.push(link);

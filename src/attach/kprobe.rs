@@ -9,6 +9,7 @@ use crate::program::cookie;
 use crate::record::Identity;
 use crate::sys::bpf;
 use crate::sys::perf_event::{self, Place};
+use crate::sys::stop::Stop;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -64,7 +65,7 @@ impl Background {
 }
 
 /// Attaches the first probe, to learn whether kprobes work here, and the others in the background.
-pub fn attach(loaded: &Loaded, plan: &Arc<Plan>) -> Result<Hooks, AttachError> {
+pub fn attach(loaded: &Loaded, plan: &Arc<Plan>, stop: &Stop) -> Result<Hooks, AttachError> {
     let unusable = |what, error| AttachError::Backend { backend: Backend::Kprobe, what, error };
     let pmu = std::fs::read_to_string(PMU).map_err(|error| unusable(PMU, error))?;
     let pmu: u32 = pmu.trim().parse().map_err(|error| unusable(PMU, io::Error::other(error)))?;
@@ -81,6 +82,9 @@ pub fn attach(loaded: &Loaded, plan: &Arc<Plan>) -> Result<Hooks, AttachError> {
     let mut rest = work.into_iter();
     let mut probes = Vec::new();
     for (target, address, program) in rest.by_ref() {
+        if stop.is_requested() {
+            return Err(AttachError::Stopped);
+        }
         match probe(pmu, address, program.as_fd(), cookie(target, &plan.targets[target as usize]), plan) {
             Ok(probe) => {
                 probes.push(probe);

@@ -5,11 +5,12 @@ use crate::load::Loaded;
 use crate::plan::{Backend, Plan};
 use crate::program::cookie;
 use crate::sys::bpf::{self, Site};
+use crate::sys::stop::Stop;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Attaches every program to all its targets, leaving out those that the kernel refuses.
-pub fn attach(loaded: &Loaded, plan: &Plan) -> Result<Hooks, AttachError> {
+pub fn attach(loaded: &Loaded, plan: &Plan, stop: &Stop) -> Result<Hooks, AttachError> {
     let mut hooks = Hooks::new();
     for program in &loaded.programs {
         let sites: Vec<(u32, Site)> = program
@@ -21,15 +22,15 @@ pub fn attach(loaded: &Loaded, plan: &Plan) -> Result<Hooks, AttachError> {
                 target.addresses.iter().map(move |&address| (index, Site { address, cookie }))
             })
             .collect();
-        link(program.fd.as_fd(), &sites, &mut hooks)?;
+        link(program.fd.as_fd(), &sites, &mut hooks, stop)?;
     }
     Ok(hooks)
 }
 
 /// One link for `sites`. One bad address fails a whole link with EINVAL, so the list is halved until the bad ones
 /// are alone.
-fn link(program: BorrowedFd<'_>, sites: &[(u32, Site)], hooks: &mut Hooks) -> Result<(), AttachError> {
-    let good = good(program, sites, hooks)?;
+fn link(program: BorrowedFd<'_>, sites: &[(u32, Site)], hooks: &mut Hooks, stop: &Stop) -> Result<(), AttachError> {
+    let good = good(program, sites, hooks, stop)?;
     // Halving made links of their own only to find the bad ones: attach the good ones together.
     let merged: Vec<Site> = good.iter().flat_map(|(part, _)| part.iter().map(|&(_, site)| site)).collect();
     let attached = merged.len();
@@ -51,7 +52,11 @@ fn good<'a>(
     program: BorrowedFd<'_>,
     sites: &'a [(u32, Site)],
     hooks: &mut Hooks,
+    stop: &Stop,
 ) -> Result<Vec<Part<'a>>, AttachError> {
+    if stop.is_requested() {
+        return Err(AttachError::Stopped);
+    }
     if sites.is_empty() {
         return Ok(Vec::new());
     }
@@ -60,8 +65,8 @@ fn good<'a>(
         Ok(link) => Ok(vec![(sites, link)]),
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) && sites.len() > 1 => {
             let (left, right) = sites.split_at(sites.len() / 2);
-            let mut parts = good(program, left, hooks)?;
-            parts.extend(good(program, right, hooks)?);
+            let mut parts = good(program, left, hooks, stop)?;
+            parts.extend(good(program, right, hooks, stop)?);
             Ok(parts)
         }
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {

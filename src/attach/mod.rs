@@ -8,6 +8,7 @@ mod tracepoint;
 use crate::load::Loaded;
 use crate::plan::{Backend, Plan};
 use crate::sys::process;
+use crate::sys::stop::Stop;
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -54,6 +55,8 @@ pub enum AttachError {
         /// The kernel's answer to the first.
         error: io::Error,
     },
+    /// The end was asked for.
+    Stopped,
 }
 
 impl fmt::Display for AttachError {
@@ -63,6 +66,7 @@ impl fmt::Display for AttachError {
             AttachError::Nothing { backend, count: 1, error } => {
                 write!(f, "{backend} could not attach to the only function: {error}")
             }
+            AttachError::Stopped => f.write_str("stopped while functions were attached"),
             AttachError::Nothing { backend, count, error } => {
                 write!(f, "{backend} could attach to none of {count} functions: {error}")
             }
@@ -72,13 +76,14 @@ impl fmt::Display for AttachError {
 
 impl std::error::Error for AttachError {}
 
-/// Attaches all programs. The kprobe backend goes on in the background; [`Hooks::wait`] tells when it is done.
-pub fn attach(loaded: &Loaded, plan: &Arc<Plan>) -> Result<Hooks, AttachError> {
+/// Attaches all programs, unless `stop` is asked for meanwhile. The kprobe backend goes on in the background;
+/// [`Hooks::is_attaching`] tells when it is done.
+pub fn attach(loaded: &Loaded, plan: &Arc<Plan>, stop: &Stop) -> Result<Hooks, AttachError> {
     let hooks = match plan.backend {
-        Backend::KprobeMulti => kprobe_multi::attach(loaded, plan)?,
-        Backend::Kprobe => return kprobe::attach(loaded, plan),
-        Backend::Fentry => fentry::attach(loaded)?,
-        Backend::Tracepoint => tracepoint::attach(loaded, plan)?,
+        Backend::KprobeMulti => kprobe_multi::attach(loaded, plan, stop)?,
+        Backend::Kprobe => return kprobe::attach(loaded, plan, stop),
+        Backend::Fentry => fentry::attach(loaded, stop)?,
+        Backend::Tracepoint => tracepoint::attach(loaded, plan, stop)?,
     };
     hooks.or_nothing(plan)
 }

@@ -4,14 +4,18 @@ use super::{AttachError, Hooks, Refused};
 use crate::load::Loaded;
 use crate::plan::{Backend, Plan};
 use crate::sys::bpf;
+use crate::sys::stop::Stop;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::AsFd;
 
 /// Attaches every program to its tracepoint.
-pub fn attach(loaded: &Loaded, plan: &Plan) -> Result<Hooks, AttachError> {
+pub fn attach(loaded: &Loaded, plan: &Plan, stop: &Stop) -> Result<Hooks, AttachError> {
     let mut hooks = Hooks::new();
     for program in &loaded.programs {
+        if stop.is_requested() {
+            return Err(AttachError::Stopped);
+        }
         for &target in &program.targets {
             let name =
                 CString::new(plan.targets[target as usize].name.as_str()).map_err(|error| AttachError::Backend {

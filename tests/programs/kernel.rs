@@ -165,8 +165,8 @@ fn compare(lab: &Lab, host: &Host, args: &str, skbs: &[Skb]) -> usize {
     let netns = recorded::args(&args).filter_netns.is_some().then_some(17);
     let mut rig = Rig::of(host, &args, Backend::Tracepoint);
     rig.restrict(netns);
-    let loaded = load::load(&rig.programs).unwrap_or_else(|error| panic!("{args}: {error}\n{}", rig.programs));
     let stop = Arc::new(Stop::on_signals().expect("a stop"));
+    let loaded = load::load(&rig.programs, &stop).unwrap_or_else(|error| panic!("{args}: {error}\n{}", rig.programs));
     let mut events = events::follow(&loaded, &rig.plan, &stop).expect("the buffer can be read");
     let mut expected = Vec::new();
     for (n, skb) in skbs.iter().enumerate() {

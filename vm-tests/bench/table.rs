@@ -100,8 +100,11 @@ const ROWS: &[Row] = &[
         single: both(400.0, 250.0),
     },
     Row {
-        what: "events lost in a burst",
-        value: |f| Some((1.0 - f.get("burst_printed")? / f.get("burst_hits")?).max(0.0) * 100.0),
+        what: "events lost, two bursts of 2,000 packets",
+        value: |f| {
+            let lost = f.get("reported_lost")?;
+            Some(lost / (lost + f.get("printed")?).max(1.0) * 100.0)
+        },
         unit: Unit::Percent,
         multi: both(0.0, 0.0),
         single: both(0.0, 0.0),
