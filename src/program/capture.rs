@@ -80,14 +80,16 @@ fn reserve(a: &mut Asm, layout: &Layout, lost: Label) {
     a.mov(R9, R0);
 }
 
-/// Hands the record at R9 over, and wakes the reader if it asked for it.
+/// Hands the record at R9 over, and wakes the reader if it asked for it. It is woken once, not by every record that
+/// comes before it runs: each wake-up is an interrupt.
 fn submit(a: &mut Asm) {
     let quiet = a.label();
     a.note("does the reader wait?");
-    a.load_map_value(R1, SHARED, 0);
-    a.load(R1, u32(R1));
+    a.load_map_value(R3, SHARED, 0);
+    a.load(R1, u32(R3));
     a.mov(R2, NO_WAKEUP);
     a.jeq(R1, 0, quiet);
+    a.store(u32(R3), 0);
     a.mov(R2, FORCE_WAKEUP);
     a.bind(quiet);
     a.mov(R1, R9);
