@@ -62,7 +62,7 @@ impl Error {
     pub fn is_ours(&self) -> bool {
         match self {
             Error::Plan(error) => matches!(error, PlanError::NotYet(_) | PlanError::Expression(_)),
-            _ => self.is_stop() || matches!(self, Error::Program(_) | Error::File { .. }),
+            _ => self.is_stop() || matches!(self, Error::Program(_) | Error::Symbols(_) | Error::File { .. }),
         }
     }
 

@@ -48,7 +48,7 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
         return print(dump, args, &host, &rungs);
     }
     let out = output::open(args).map_err(|error| Error::File { path: file_name(args), error })?;
-    let (plan, loaded, hooks) = match climb(args, &host, &rungs, packet, stop, &say) {
+    let Live { plan, loaded, names, hooks } = match climb(args, &host, &rungs, packet, stop, &say) {
         Err(error) if error.is_stop() => {
             say.summary(&Counts::default(), 0, 0, stop.is_signalled());
             return Ok(Summary::default());
@@ -56,7 +56,7 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
         live => live?,
     };
     let events = events::follow(&loaded, &plan, stop)?;
-    let lines = Lines::new(Settings::new(args), names(args, &host, &plan)?, out);
+    let lines = Lines::new(Settings::new(args), names, out);
     drop(host);
     Run { args, say, stop, plan, loaded, hooks, events, lines }.follow()
 }
@@ -209,12 +209,12 @@ fn climb(
     packet: Option<Graph>,
     stop: &Stop,
     say: &Say,
-) -> Result<(Arc<Plan>, Loaded, Hooks), Error> {
+) -> Result<Live, Error> {
     let mut failed = Vec::new();
     for &backend in rungs {
-        match step(Plan::with(args, host, backend, packet.clone()), stop, say) {
+        match step(args, host, Plan::with(args, host, backend, packet.clone()), stop, say) {
             Ok(live) => {
-                say.backend(&live.0, &failed);
+                say.backend(&live.plan, &failed);
                 return Ok(live);
             }
             Err(error) if rungs.len() == 1 || error.is_ours() => return Err(error),
@@ -224,16 +224,27 @@ fn climb(
     Err(Error::NoBackend(failed))
 }
 
-fn step(plan: Result<Plan, PlanError>, stop: &Stop, say: &Say) -> Result<(Arc<Plan>, Loaded, Hooks), Error> {
+/// A way in that works.
+struct Live {
+    plan: Arc<Plan>,
+    loaded: Loaded,
+    names: Names,
+    hooks: Hooks,
+}
+
+fn step(args: &Args, host: &Host, plan: Result<Plan, PlanError>, stop: &Stop, say: &Say) -> Result<Live, Error> {
     let plan = Arc::new(plan?);
     say.stage("plan");
     let programs = program::build(&plan)?;
     say.stage("programs");
     let loaded = load::load(&programs, stop)?;
     say.stage("load");
+    // Before the first event, which must not wait in the buffer for it.
+    let names = names(args, host, &plan)?;
+    say.stage("names");
     let hooks = attach::attach(&loaded, &plan, stop)?;
     say.stage("first attach");
-    Ok((plan, loaded, hooks))
+    Ok(Live { plan, loaded, names, hooks })
 }
 
 /// `--dump`: prints an intermediate form of the first way in that can be planned.

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use super::values::{
-    Backend, Dump, EventBuffer, Mark, Maybe, NetnsSpec, Timestamp, checked_list, count, mark, maybe, size, unsigned,
+    Backend, Dump, EventBuffer, Mark, Maybe, NetnsSpec, Timestamp, checked_list, count, mark, maybe, positive, size,
+    unsigned,
 };
 
 /// The command line of `whither [options] [pcap-filter]`.
@@ -95,7 +96,7 @@ pub struct Args {
     pub filter_track_skb_by_stackid: bool,
 
     /// packets that can be followed at a time
-    #[arg(long, value_name = "N", value_parser = unsigned::<u32>, default_value = "65536", help_heading = "Packets")]
+    #[arg(long, value_name = "N", value_parser = positive::<u32>, default_value = "65536", help_heading = "Packets")]
     pub track_table_size: u32,
 
     /// namespace, mark, interface, protocol, MTU and length
@@ -191,7 +192,7 @@ pub struct Args {
     pub backend: Maybe<Backend>,
 
     /// kprobes that are attached or detached together
-    #[arg(long, value_name = "N", value_parser = unsigned::<u64>, default_value = "10", help_heading = "Run")]
+    #[arg(long, value_name = "N", value_parser = positive::<u64>, default_value = "10", help_heading = "Run")]
     pub filter_kprobe_batch: u64,
 
     /// kernel types from this file, raw BTF or ELF

@@ -67,6 +67,14 @@ pub(super) fn unsigned<T: TryFrom<u64>>(text: &str) -> Result<T, BadValue> {
     T::try_from(value).map_err(|_| too_large())
 }
 
+/// Parses a number of which 0 makes no sense.
+pub(super) fn positive<T: TryFrom<u64>>(text: &str) -> Result<T, BadValue> {
+    match unsigned::<u64>(text)? {
+        0 => Err(BadValue::new("must be greater than 0")),
+        value => T::try_from(value).map_err(|_| BadValue::new("the number is too large")),
+    }
+}
+
 /// Parses a count of which pwru says `int`: negative numbers are accepted there and act like 0.
 pub(super) fn count(text: &str) -> Result<u64, BadValue> {
     match text.strip_prefix('-') {

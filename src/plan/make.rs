@@ -69,7 +69,7 @@ impl Plan {
         let kernel = Kernel::find(&host.btf).map_err(PlanError::Kernel)?;
         let targets = targets(host, backend);
         if targets.is_empty() {
-            return Err(nothing(host, backend));
+            return Err(nothing(args, host, backend));
         }
         let columns = Columns {
             time: args.timestamp != Timestamp::None,
@@ -172,7 +172,10 @@ fn tracepoints(host: &Host) -> Vec<Target> {
 }
 
 /// Why no target is left.
-fn nothing(host: &Host, backend: Backend) -> PlanError {
-    let backend = backend.word();
-    if host.wanted.is_all() { PlanError::NoFunction { backend } } else { PlanError::NoMatch { backend } }
+fn nothing(args: &Args, host: &Host, backend: Backend) -> PlanError {
+    if host.wanted.is_all() {
+        PlanError::NoFunction { backend: backend.word() }
+    } else {
+        PlanError::NoMatch { backend: args.backend.as_ref().map(|backend| backend.word()) }
+    }
 }

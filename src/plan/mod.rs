@@ -201,8 +201,8 @@ pub enum PlanError {
     },
     /// `--filter-func` keeps none.
     NoMatch {
-        /// The way in.
-        backend: &'static str,
+        /// The way in that was asked for.
+        backend: Option<&'static str>,
     },
 }
 
@@ -214,7 +214,8 @@ impl fmt::Display for PlanError {
             PlanError::Kernel(error) => write!(f, "the kernel's types are not as expected: {}", error.kind),
             PlanError::NoFunction { backend } => write!(f, "cannot find a kernel function to trace by {backend}"),
             PlanError::NoMatch { backend } => {
-                write!(f, "cannot find a matching kernel function: --filter-func keeps none to trace by {backend}")
+                f.write_str("cannot find a matching kernel function: --filter-func keeps none")?;
+                backend.map_or(Ok(()), |backend| write!(f, " to trace by {backend}"))
             }
         }
     }
