@@ -6,6 +6,7 @@
 
 #[path = "filter_command/captures.rs"]
 mod captures;
+#[allow(dead_code)] // parts of it are enough here
 #[path = "support/golden.rs"]
 mod golden;
 
