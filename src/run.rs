@@ -163,6 +163,7 @@ impl Run<'_> {
         let counts = self.lines.finish();
         summary.written = counts.written;
         summary.lost = counts.dropped + if complete { lost } else { counts.lost };
+        self.say.unread(self.events.unread()?);
         self.say.summary(&counts, summary.lost, missed, self.stop.is_signalled());
         drop(self.hooks);
         self.say.stage("detach");

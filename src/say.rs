@@ -114,6 +114,16 @@ impl Say {
         }
     }
 
+    /// How many packets could not be judged, if any.
+    pub fn unread(&self, count: u64) {
+        if count > 0 {
+            self.line(&format!(
+                "warning: {count} events are not shown although they may match: the filter needs bytes that lie in \
+                 fragments of their packets"
+            ));
+        }
+    }
+
     /// What the run amounted to.
     pub fn summary(&self, counts: &Counts, lost: u64, missed: u64, signalled: bool) {
         if let Some(error) = &counts.error {

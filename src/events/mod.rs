@@ -5,7 +5,7 @@ mod source;
 
 use crate::load::Loaded;
 use crate::plan::Plan;
-use crate::program::{COUNTERS, SILENT};
+use crate::program::{COUNTERS, SILENT, counter};
 use crate::sys::stop::Stop;
 use crate::sys::{bpf, process};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -108,8 +108,18 @@ impl Events {
 
     /// Records that found no room in the buffer, on all CPUs.
     pub fn lost(&self) -> io::Result<u64> {
-        let mut values = vec![0; 8 * self.cpus];
+        self.counted(counter::LOST)
+    }
+
+    /// Packets that were not judged because bytes of them lie in fragments, on all CPUs.
+    pub fn unread(&self) -> io::Result<u64> {
+        self.counted(counter::UNREAD)
+    }
+
+    fn counted(&self, which: u32) -> io::Result<u64> {
+        let mut values = vec![0; counter::SIZE as usize * self.cpus];
         bpf::map_lookup(self.counters.as_fd(), 0, &mut values)?;
-        Ok(values.chunks_exact(8).map(|value| u64::from_ne_bytes(value.try_into().unwrap_or_default())).sum())
+        let one = |of_cpu: &[u8]| of_cpu[which as usize..].first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes));
+        Ok(values.chunks_exact(counter::SIZE as usize).map(one).sum())
     }
 }

@@ -31,6 +31,8 @@ pub struct Skb {
     pub tail: Spot,
     /// `unsigned int len`: all data from `data` on, fragments included.
     pub len: Spot,
+    /// `unsigned int data_len`: how much of `len` is in fragments, behind the linear data.
+    pub data_len: Spot,
     /// `__u16 mac_header`: from `head`; 0xffff if unset.
     pub mac_header: Spot,
     /// `__u16 network_header`: from `head`; 0 if never set.
@@ -136,6 +138,7 @@ impl Kernel {
                 data: spot("sk_buff", "data")?,
                 tail: spot("sk_buff", "tail")?,
                 len: spot("sk_buff", "len")?,
+                data_len: spot("sk_buff", "data_len")?,
                 mac_header: spot("sk_buff", "mac_header")?,
                 network_header: spot("sk_buff", "network_header")?,
                 pkt_type: spot("sk_buff", "pkt_type")?,

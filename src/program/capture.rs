@@ -4,7 +4,7 @@ use crate::plan::kernel::{Kernel, Spot};
 use crate::plan::{Plan, Transport};
 use crate::program::locate::{self, Packet};
 use crate::program::read::{self, View};
-use crate::program::{COUNTERS, EVENTS, Entry, SHARED, SILENT};
+use crate::program::{COUNTERS, EVENTS, Entry, SHARED, SILENT, counter};
 use crate::record::{Field, HEADER_BYTES, Layout};
 use asm::{Asm, Helper, Label, Mem, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Size, W0, W1, W3, u32, u64};
 
@@ -61,10 +61,15 @@ pub fn send(a: &mut Asm, plan: &Plan, entry: &Entry, view: &View, packet: Packet
         }
     }
     a.bind(lost);
+    count(a, counter::LOST, end);
+}
+
+/// Emits: one more of what `which` counts. Jumps to `end` if it cannot be counted. Clobbers: R0-R5.
+pub fn count(a: &mut Asm, which: u32, end: Label) {
     counters(a);
     a.jeq(R0, 0, end);
     a.mov(R1, 1);
-    a.atomic_add(u64(R0), R1);
+    a.atomic_add(u64(R0 + which as i32), R1);
 }
 
 const NO_WAKEUP: i32 = 1;
@@ -116,7 +121,7 @@ fn output(a: &mut Asm, layout: &Layout) {
     a.call(Helper::PerfEventOutput);
 }
 
-/// Emits R0 = this CPU's counters. Clobbers: R1-R5.
+/// Emits R0 = this CPU's counters, 0 if there are none. Clobbers: R1-R5.
 fn counters(a: &mut Asm) {
     let mark = a.stack_mark();
     let key = a.stack(4);
@@ -152,7 +157,7 @@ fn head(a: &mut Asm, plan: &Plan, entry: &Entry) {
     counters(a);
     a.mov(R1, 0);
     a.jeq(R0, 0, no_counters);
-    a.load(R1, u64(R0));
+    a.load(R1, u64(R0 + counter::LOST as i32));
     a.bind(no_counters);
     a.store(head(Field::Lost), R1);
     if let Some(to) = at(layout, Field::Time) {

@@ -23,12 +23,22 @@ use std::fmt;
 
 /// The ring buffer, or the perf buffers.
 pub const EVENTS: MapRef = MapRef(0);
-/// One u64 for each CPU: records that found no room.
+/// For each CPU a u64 at each of the offsets in [`counter`].
 pub const COUNTERS: MapRef = MapRef(1);
 /// One u32: not 0 while the reader sleeps and wants to be woken by the next record.
 pub const SHARED: MapRef = MapRef(2);
 /// One u32: not 0 when nothing may be sent any more.
 pub const SILENT: MapRef = MapRef(3);
+
+/// What is counted, as offsets into the value of [`COUNTERS`].
+pub mod counter {
+    /// Records that found no room.
+    pub const LOST: u32 = 0;
+    /// Packets that do not match because the expression needs bytes of them that are in fragments. They are not read.
+    pub const UNREAD: u32 = 8;
+    /// How many bytes all of them take.
+    pub const SIZE: u32 = 16;
+}
 
 /// A map to be created. Sizes in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,7 +189,7 @@ fn maps(plan: &Plan) -> Vec<MapSpec> {
     };
     vec![
         events,
-        MapSpec { kind: MapType::PerCpuArray, name: "whither_lost", key: 4, value: 8, entries: 1 },
+        MapSpec { kind: MapType::PerCpuArray, name: "whither_counts", key: 4, value: counter::SIZE, entries: 1 },
         MapSpec { kind: MapType::Array, name: "whither_shared", key: 4, value: 8, entries: 1 },
         MapSpec { kind: MapType::Array, name: "whither_silent", key: 4, value: 8, entries: 1 },
     ]

@@ -7,14 +7,17 @@
 //!
 //! A VLAN tag that the kernel took out of the packet is put back for expressions that ask for `vlan`, so that they see
 //! what was on the wire. All others see the packet without it, as a live capture does.
+//!
+//! Only the linear part of a packet is read. A packet that ends there and goes on in fragments is counted where the
+//! expression needs more of it.
 
 use crate::plan::kernel::{Bytes, Spot};
 use crate::plan::{Memory, Plan};
-use crate::program::BuildError;
 use crate::program::locate::{ETHERNET, Packet};
 use crate::program::read::{self, View};
 use crate::program::tag::{self, Tag, Tagged};
-use asm::{Asm, Label, Mem, R0, R1, R2, R3, R8, R9, Reg32, Reg64, Size, Slot, W0, W1, W2, u64};
+use crate::program::{BuildError, capture, counter};
+use asm::{Asm, Label, Mem, R0, R1, R2, R3, R7, R8, R9, Reg32, Reg64, Size, Slot, W0, W1, W2, u64};
 use filter_compiler::Graph;
 use filter_compiler::ebpf::{self, Indexing, Metadata, Needs, PacketAccess, Place, Span, StackWindow};
 
@@ -53,23 +56,48 @@ pub fn wanted(plan: &Plan) -> Vec<Spot> {
 pub fn test(a: &mut Asm, plan: &Plan, view: &View, packet: Packet, drop: Label) -> Result<(), BuildError> {
     let Some(graph) = &plan.filters.packet else { return Ok(()) };
     let needs = Needs::of(graph);
+    let mark = a.stack_mark();
     let facts = Facts::gather(a, plan, view, packet, &needs);
-    if !graph.has_vlan() {
-        let mut access = SkbAccess::new(a, plan, &needs, &facts, drop)?;
-        return Ok(ebpf::emit(graph, a, &mut access, drop)?);
+    let matched = a.label();
+    let out = Out { drop, short: a.label() };
+    if graph.has_vlan() {
+        // With a tag to put back the same tests read other places: the expression is there twice.
+        let plain = a.label();
+        let tag = Tag::read(a, &plan.kernel, view, plain);
+        let early = a.stack_mark();
+        tagged(a, plan, graph, &needs, &facts, tag, out)?;
+        a.jump(matched);
+        a.stack_release(early);
+        a.bind(plain);
     }
-    // With a tag to put back the same tests read other places: the expression is there twice.
-    let (plain, matched) = (a.label(), a.label());
-    let tag = Tag::read(a, &plan.kernel, view, plain);
-    let early = a.stack_mark();
-    tagged(a, plan, graph, &needs, &facts, tag, drop)?;
-    a.jump(matched);
-    a.stack_release(early);
-    a.bind(plain);
-    let mut access = SkbAccess::new(a, plan, &needs, &facts, drop)?;
+    let mut access = SkbAccess::new(a, plan, &needs, &facts, out)?;
     ebpf::emit(graph, a, &mut access, drop)?;
+    a.jump(matched);
+    a.stack_release(mark);
+    a.bind(out.short);
+    unread(a, plan, drop);
     a.bind(matched);
     Ok(())
+}
+
+/// Where a packet goes that does not match.
+#[derive(Clone, Copy)]
+struct Out {
+    /// It is known not to.
+    drop: Label,
+    /// Its linear part has fewer bytes than the expression needs.
+    short: Label,
+}
+
+/// Counts a packet whose linear part is too short, if there is more of it; jumps to `drop`. In: R7. Clobbers: R0-R5.
+fn unread(a: &mut Asm, plan: &Plan, drop: Label) {
+    let skb = &plan.kernel.skb;
+    a.note("skb->data_len");
+    a.mov(R1, R7);
+    read::member(a, plan.memory, R1, skb.id, skb.data_len);
+    a.jeq(R1, 0, drop);
+    capture::count(a, counter::UNREAD, drop);
+    a.jump(drop);
 }
 
 fn tagged(
@@ -79,12 +107,12 @@ fn tagged(
     needs: &Needs,
     facts: &Facts,
     tag: Tag,
-    drop: Label,
+    out: Out,
 ) -> Result<(), BuildError> {
     let below = tag::below(needs);
-    let inner = SkbAccess::new(a, plan, &below, facts, drop)?;
+    let inner = SkbAccess::new(a, plan, &below, facts, out)?;
     let mut access = Tagged { inner, tag };
-    Ok(ebpf::emit(graph, a, &mut access, drop)?)
+    Ok(ebpf::emit(graph, a, &mut access, out.drop)?)
 }
 
 /// What a filter may ask besides bytes, in the stack frame.
@@ -143,6 +171,8 @@ struct SkbAccess {
     reader: Reader,
     /// u64: the type field in memory order, if it may be virtual.
     link_type: Option<Slot>,
+    /// Where loads go that do not fit into the linear part: not to where their caller would have them.
+    short: Label,
 }
 
 enum Reader {
@@ -160,8 +190,9 @@ impl Reader {
 }
 
 impl SkbAccess {
-    /// Prepares the access. A packet without a link header goes to `drop` if the filter reads more of it than the type.
-    fn new(a: &mut Asm, plan: &Plan, needs: &Needs, facts: &Facts, drop: Label) -> Result<SkbAccess, BuildError> {
+    /// Prepares the access. A packet without a link header is dropped if the filter reads more of it than the type.
+    fn new(a: &mut Asm, plan: &Plan, needs: &Needs, facts: &Facts, out: Out) -> Result<SkbAccess, BuildError> {
+        let Out { drop, short } = out;
         let in_header = |span: &&Span| span.offset < PAYLOAD;
         let needs_header = needs.fixed.iter().filter(in_header).any(|&span| span != TYPE);
         if needs_header {
@@ -183,19 +214,20 @@ impl SkbAccess {
                 Reader::Window(window)
             }
         };
-        let link_type = (!needs_header).then(|| link_type(a, reader.inner(), facts, drop));
-        Ok(SkbAccess { reader, link_type })
+        let link_type = (!needs_header).then(|| link_type(a, reader.inner(), facts, out));
+        Ok(SkbAccess { reader, link_type, short })
     }
 }
 
 /// Emits the computation of the type field. Clobbers: R0-R5.
-fn link_type(a: &mut Asm, reader: &mut dyn PacketAccess, facts: &Facts, drop: Label) -> Slot {
+fn link_type(a: &mut Asm, reader: &mut dyn PacketAccess, facts: &Facts, out: Out) -> Slot {
+    let Out { drop, short } = out;
     let slot = a.stack_named(8, "link type");
     let (real, known) = (a.label(), a.label());
     a.load(R0, u64(facts.is_virtual));
     a.jeq(R0, 0, real);
-    reader.require(a, PAYLOAD + 1, drop);
-    reader.load(a, W2, NIBBLE, drop);
+    reader.require(a, PAYLOAD + 1, short);
+    reader.load(a, W2, NIBBLE, short);
     a.and(W2, 0xf0u32);
     a.mov(R1, IPV4 as i32);
     a.jeq(W2, 0x40u32, known);
@@ -203,39 +235,39 @@ fn link_type(a: &mut Asm, reader: &mut dyn PacketAccess, facts: &Facts, drop: La
     a.jne(W2, 0x60u32, drop);
     a.jump(known);
     a.bind(real);
-    reader.require(a, PAYLOAD, drop);
-    reader.load(a, W1, TYPE, drop);
+    reader.require(a, PAYLOAD, short);
+    reader.load(a, W1, TYPE, short);
     a.bind(known);
     a.store(u64(slot), R1);
     slot
 }
 
 impl PacketAccess for SkbAccess {
-    fn require(&mut self, a: &mut Asm, end: u32, fail: Label) {
-        self.reader.inner().require(a, end, fail);
+    fn require(&mut self, a: &mut Asm, end: u32, _: Label) {
+        self.reader.inner().require(a, end, self.short);
     }
 
-    fn load(&mut self, a: &mut Asm, dst: Reg32, span: Span, fail: Label) {
+    fn load(&mut self, a: &mut Asm, dst: Reg32, span: Span, _: Label) {
         match self.link_type.filter(|_| span == TYPE) {
             Some(slot) => a.load(dst.whole(), u64(slot)),
-            None => self.reader.inner().load(a, dst, span, fail),
+            None => self.reader.inner().load(a, dst, span, self.short),
         }
     }
 
-    fn index(&mut self, a: &mut Asm, x: Reg64, end: u32, fail: Label) {
-        self.reader.inner().index(a, x, end, fail);
+    fn index(&mut self, a: &mut Asm, x: Reg64, end: u32, _: Label) {
+        self.reader.inner().index(a, x, end, self.short);
     }
 
-    fn require_indexed(&mut self, a: &mut Asm, end: u32, fail: Label) {
-        self.reader.inner().require_indexed(a, end, fail);
+    fn require_indexed(&mut self, a: &mut Asm, end: u32, _: Label) {
+        self.reader.inner().require_indexed(a, end, self.short);
     }
 
-    fn load_indexed(&mut self, a: &mut Asm, dst: Reg32, span: Span, fail: Label) {
-        self.reader.inner().load_indexed(a, dst, span, fail);
+    fn load_indexed(&mut self, a: &mut Asm, dst: Reg32, span: Span, _: Label) {
+        self.reader.inner().load_indexed(a, dst, span, self.short);
     }
 
-    fn load_computed(&mut self, a: &mut Asm, dst: Reg32, x: Reg64, span: Span, fail: Label) {
-        self.reader.inner().load_computed(a, dst, x, span, fail);
+    fn load_computed(&mut self, a: &mut Asm, dst: Reg32, x: Reg64, span: Span, _: Label) {
+        self.reader.inner().load_computed(a, dst, x, span, self.short);
     }
 
     fn metadata(&mut self, a: &mut Asm, dst: Reg32, which: Metadata) {

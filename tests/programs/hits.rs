@@ -381,6 +381,51 @@ fn what_is_not_captured_does_not_match() {
     }
 }
 
+/// What lies in fragments is not read. Nobody may take that for an answer.
+#[test]
+fn packets_that_go_on_in_fragments_are_counted() {
+    let mut paged = Skb::frame(&datagram(), 64);
+    paged.tail -= 5;
+    paged.data_len = 5;
+    let mut ends = paged.clone();
+    (ends.len, ends.data_len) = (ends.len - 5, 0);
+    let mut tag = paged.clone();
+    tag.tag = Some((VLAN, 5));
+    let mut early = paged.clone();
+    (early.tail, early.data_len) = (64 + 14, 33);
+    let bare = early.clone().without_link();
+    for (expression, skb, unread) in [
+        ("udp[8] = 0x68", &paged, 1),
+        ("udp[8] = 0x68", &ends, 0),
+        ("udp[udp[0] - 148] = 0x68", &paged, 1),
+        ("udp[udp[0] - 148] = 0x68", &ends, 0),
+        ("udp[4000] = 0x68", &paged, 1),
+        ("vlan 5 and udp[8] = 0x68", &tag, 1),
+        ("vlan 5 and udp[udp[0] - 148] = 0x68", &tag, 1),
+        ("vlan 6 and udp[8] = 0x68", &tag, 0),
+        ("vlan 5 and udp[8] = 0x68", &paged, 0),
+        ("tcp[8] = 0x68", &paged, 0),
+        // Whether all bytes are there is asked once for both tests: this one might match, for all that is known.
+        ("udp port 5002 and udp[8] = 0x68", &paged, 1),
+        ("udp port 5002 and udp[udp[0] - 148] = 0x68", &paged, 0),
+        ("udp", &early, 1),
+        ("udp", &bare, 1),
+        ("ip6 or ip", &early, 0),
+        ("--filter-mark 1 udp", &early, 0),
+    ] {
+        everywhere(expression, |rig, hit| {
+            let hit = hit(skb);
+            let matches = expression == "ip6 or ip";
+            assert_eq!(
+                (hit.event.is_some(), hit.outcome.unread),
+                (matches, unread),
+                "`{expression}`\n{}",
+                rig.programs
+            );
+        });
+    }
+}
+
 #[test]
 fn reasons_are_told_of_functions_that_have_one() {
     let skb = Skb::frame(&datagram(), 64);

@@ -2,7 +2,7 @@
 //! memory that is not there.
 
 use asm::{AtomicOp, Helper, Imm64, MapRef, Op, Operand, Order, Program, Reg, Size};
-use whither::program::{COUNTERS, EVENTS, SHARED, SILENT};
+use whither::program::{COUNTERS, EVENTS, SHARED, SILENT, counter};
 
 use super::model;
 use super::objects::Memory;
@@ -55,6 +55,8 @@ pub struct Outcome {
     pub woken: bool,
     /// Records lost now.
     pub lost: u64,
+    /// Packets of which more would have had to be read.
+    pub unread: u64,
     /// Helpers that were called.
     pub helpers: usize,
     /// Instructions that were executed.
@@ -71,7 +73,7 @@ pub fn run(program: &Program, context: &[u8], memory: &Memory, around: &Surround
             (CONTEXT, context.to_vec()),
             (STACK, vec![0xbd; 512]),
             (RECORD, Vec::new()),
-            (COUNTER, around.lost.to_le_bytes().to_vec()),
+            (COUNTER, [around.lost, 0].map(u64::to_le_bytes).concat()),
             (WAITS, u64::from(around.reader_waits).to_le_bytes().to_vec()),
             (SILENCE, vec![0; 8]),
         ],
@@ -92,7 +94,8 @@ pub fn run(program: &Program, context: &[u8], memory: &Memory, around: &Surround
             Step::Jump(distance) => (next as i64 + distance) as usize,
             Step::Exit => {
                 assert_eq!(machine.regs[0], 0, "a tracing program returns 0");
-                machine.out.lost = machine.load(COUNTER, Size::B8);
+                machine.out.lost = machine.load(COUNTER + u64::from(counter::LOST), Size::B8);
+                machine.out.unread = machine.load(COUNTER + u64::from(counter::UNREAD), Size::B8);
                 return machine.out;
             }
         };

@@ -129,6 +129,8 @@ pub struct Skb {
     pub tail: usize,
     /// `len`.
     pub len: u32,
+    /// `data_len`: how much of `len` is in fragments.
+    pub data_len: u32,
     /// `mac_header`.
     pub mac_header: u16,
     /// `network_header`.
@@ -159,8 +161,10 @@ impl fmt::Display for Skb {
         for byte in &self.buffer[start..self.tail] {
             write!(f, "{byte:02x}")?;
         }
-        let Skb { data, tail, len, mac_header, network_header, mark, pkt_type, tag, dev, sk, route, .. } = self;
+        let Skb { data, tail, len, data_len, mac_header, network_header, mark, pkt_type, tag, dev, sk, route, .. } =
+            self;
         write!(f, " from {start}: mac {mac_header} network {network_header} data {data} tail {tail} len {len} ")?;
+        write!(f, "of which paged {data_len} ")?;
         write!(f, "mark {mark:#x} type {pkt_type} tag {tag:x?} {dev:?} {sk:?} {route:?}")
     }
 }
@@ -200,6 +204,7 @@ impl Skb {
             data: 0,
             tail: payload.len(),
             len: payload.len() as u32,
+            data_len: 0,
             mac_header: UNSET,
             network_header: 0,
             protocol: 0,
@@ -247,6 +252,7 @@ impl Skb {
         objects.set(&skb, "data", head + self.data as u64);
         objects.set(&skb, "tail", self.tail as u64);
         objects.set(&skb, "len", self.len.into());
+        objects.set(&skb, "data_len", self.data_len.into());
         objects.set(&skb, "mac_header", self.mac_header.into());
         objects.set(&skb, "network_header", self.network_header.into());
         objects.set(&skb, "protocol", self.protocol.into());
