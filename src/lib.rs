@@ -9,6 +9,7 @@ pub mod events;
 pub mod expr;
 pub mod filter_command;
 pub mod host;
+pub mod late;
 pub mod load;
 pub mod names;
 pub mod output;

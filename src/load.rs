@@ -15,6 +15,8 @@ pub struct Loaded {
     maps: Vec<OwnedFd>,
     /// The programs, in the order of the blueprints.
     pub programs: Vec<Program>,
+    /// The target of each program that the kernel refused, where every target has a program of its own.
+    pub refused: Vec<(u32, LoadError)>,
 }
 
 /// A loaded program and what it is to be attached to.
@@ -121,17 +123,34 @@ impl std::error::Error for LoadError {}
 /// Creates the maps and loads the programs, unless `stop` is asked for meanwhile.
 pub fn load(blueprints: &Programs, stop: &Stop) -> Result<Loaded, LoadError> {
     let maps = create_maps(blueprints)?;
-    let mut programs = Vec::new();
+    let (mut programs, mut refused) = (Vec::new(), Vec::new());
     for blueprint in &blueprints.programs {
         if stop.is_requested() {
             return Err(LoadError::Stopped);
         }
-        let fd = load_program(blueprint, &maps)?;
-        let name = blueprint.code.name().to_owned();
-        programs.push(Program { fd, name, targets: blueprint.targets.clone() });
+        match (load_program(blueprint, &maps), &blueprint.targets[..]) {
+            (Ok(fd), targets) => {
+                let name = blueprint.code.name().to_owned();
+                programs.push(Program { fd, name, targets: targets.to_vec() });
+            }
+            (Err(error), &[target]) if blueprint.own_target => {
+                refused.push((target, error));
+                // Nobody waits for hundreds of refusals of one and the same kind.
+                if programs.is_empty() && refused.len() >= HOPELESS {
+                    break;
+                }
+            }
+            (Err(error), _) => return Err(error),
+        }
     }
-    Ok(Loaded { maps, programs })
+    if programs.is_empty() && !refused.is_empty() {
+        return Err(refused.swap_remove(0).1);
+    }
+    Ok(Loaded { maps, programs, refused })
 }
+
+/// After so many programs of one target, and not one that loads, the others are not tried.
+const HOPELESS: usize = 8;
 
 fn create_maps(blueprints: &Programs) -> Result<Vec<OwnedFd>, LoadError> {
     let create = |map: &MapSpec| {

@@ -56,11 +56,40 @@ pub enum Field {
     Headers,
     /// 20 bytes. Five u32 of `qdisc_skb_cb.data`, which tc programs see as `__sk_buff->cb[]`.
     Cb,
+    /// 24 bytes, see [`place`]. Where the packet lies in its buffer, if the packet itself comes behind the record.
+    Place,
 }
+
+/// Parts of [`Field::Place`]: where each starts, in bytes from the start of the field, and its size.
+///
+/// For programs that cannot read the packet: they let the kernel append [`APPENDED_BYTES`] of it, from `skb->data` on.
+pub mod place {
+    /// u64. `skb->head`.
+    pub const HEAD: (u32, u32) = (0, 8);
+    /// u32. `skb->data - skb->head`.
+    pub const DATA: (u32, u32) = (8, 4);
+    /// u16. `skb->mac_header`.
+    pub const MAC: (u32, u32) = (12, 2);
+    /// u16. `skb->network_header`.
+    pub const NETWORK: (u32, u32) = (14, 2);
+    /// u16, network byte order. `skb->vlan_proto`.
+    pub const VLAN_PROTO: (u32, u32) = (16, 2);
+    /// u16. `skb->vlan_tci`.
+    pub const VLAN_TCI: (u32, u32) = (18, 2);
+    /// u8. 1 if there is a VLAN tag, else 0.
+    pub const VLAN_PRESENT: (u32, u32) = (20, 1);
+    /// u8. `skb->pkt_type` in its low three bits.
+    pub const PKT_TYPE: (u32, u32) = (21, 1);
+    /// u16. How many bytes of the packet are behind the record.
+    pub const APPENDED: (u32, u32) = (22, 2);
+}
+
+/// Most bytes of a packet that come behind a record.
+pub const APPENDED_BYTES: u32 = 256;
 
 impl Field {
     /// Every field, in the order in which a record holds them.
-    pub const ALL: [Field; 18] = [
+    pub const ALL: [Field; 19] = [
         Field::Function,
         Field::Skb,
         Field::Pid,
@@ -79,6 +108,7 @@ impl Field {
         Field::Protocol,
         Field::Headers,
         Field::Cb,
+        Field::Place,
     ];
 
     /// Size in bytes.
@@ -91,13 +121,14 @@ impl Field {
             Field::Protocol => 2,
             Field::Headers => HEADER_BYTES,
             Field::Cb => 20,
+            Field::Place => 24,
         }
     }
 
     /// Alignment in bytes within the record.
     const fn align(self) -> u32 {
         match self {
-            Field::Headers | Field::Comm => 8,
+            Field::Headers | Field::Comm | Field::Place => 8,
             Field::Cb => 4,
             other => other.size(),
         }
@@ -153,6 +184,11 @@ impl Layout {
     /// Whether this run has `field`.
     pub fn has(&self, field: Field) -> bool {
         self.offsets[field as usize].is_some()
+    }
+
+    /// Size of what the reader hands on for a record: the record and room for what comes behind it.
+    pub fn room(&self) -> u32 {
+        self.size + if self.has(Field::Place) { APPENDED_BYTES } else { 0 }
     }
 
     /// Size of a record in bytes, a multiple of 8.

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::events::{self, Events, Next};
 use crate::host::Roots;
 use crate::host::survey::Host;
+use crate::late::Late;
 use crate::load::{self, Loaded};
 use crate::names::{Names, NoSymbols, Reasons, Symbols, TargetKind, TargetName};
 use crate::output::{self, Counts, End, Lines, Settings};
@@ -58,7 +59,8 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let events = events::follow(&loaded, &plan, stop)?;
     let lines = Lines::new(Settings::new(args), names, out);
     drop(host);
-    Run { args, say, stop, plan, loaded, hooks, events, lines }.follow()
+    let late = Late::new(&plan)?;
+    Run { args, say, stop, plan, loaded, hooks, events, late, lines }.follow()
 }
 
 /// Everything that is live.
@@ -70,6 +72,7 @@ struct Run<'a> {
     loaded: Loaded,
     hooks: Hooks,
     events: Events,
+    late: Option<Late>,
     lines: Lines<'static>,
 }
 
@@ -92,6 +95,13 @@ impl Run<'_> {
                 Next::Batch(batch) => {
                     idle = false;
                     for record in batch.records() {
+                        let record = match &mut self.late {
+                            Some(late) => match late.pass(record) {
+                                Some(record) => record,
+                                None => continue,
+                            },
+                            None => record,
+                        };
                         if wanted && let ControlFlow::Break(end) = self.lines.event(&decode(record, &self.plan.layout)?)
                         {
                             wanted = false;
@@ -164,6 +174,7 @@ impl Run<'_> {
         summary.written = counts.written;
         summary.lost = counts.dropped + if complete { lost } else { counts.lost };
         self.say.unread(self.events.unread()?);
+        self.say.unseen(self.late.as_ref().map_or(0, Late::unseen));
         self.say.summary(&counts, summary.lost, missed, self.stop.is_signalled());
         drop(self.hooks);
         self.say.stage("detach");

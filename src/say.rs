@@ -59,7 +59,7 @@ impl Say {
         let mut text = format!("Tracing by {}", plan.backend);
         let memory = match plan.memory {
             Memory::Cast { .. } => "bpf_rdonly_cast",
-            Memory::Direct => "typed loads",
+            Memory::Direct => "typed loads; the packet is sent along and matched in user space",
             Memory::Read => "bpf_probe_read_kernel",
         };
         text += &format!(", memory read by {memory}");
@@ -120,6 +120,15 @@ impl Say {
             self.line(&format!(
                 "warning: {count} events are not shown although they may match: the filter needs bytes that lie in \
                  fragments of their packets"
+            ));
+        }
+    }
+
+    /// Events whose packet was never in sight.
+    pub fn unseen(&self, count: u64) {
+        if count > 0 {
+            self.line(&format!(
+                "note: {count} events had no headers in sight: the kernel lets nobody read in front of skb->data"
             ));
         }
     }

@@ -26,6 +26,7 @@ const ALLOWED: &[(&str, &str)] = &[
     // The frame around the stages.
     ("filter_command", "cli asm filter_compiler"),
     ("error", "host plan program load attach decode filter_compiler"),
+    ("late", "plan record filter_compiler"),
     ("say", "host plan attach output error"),
     ("run", "*"),
     ("main", "*"),
@@ -57,6 +58,7 @@ const PURE: &[&str] = &[
     "src/record.rs",
     "src/program",
     "src/decode.rs",
+    "src/late.rs",
     "asm/src",
     "filter-compiler/src",
 ];

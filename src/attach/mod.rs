@@ -1,9 +1,8 @@
 //! Programs become live: one backend per file, all of one shape. Dropping [`Hooks`] detaches.
 
-mod fentry;
 mod kprobe;
 mod kprobe_multi;
-mod tracepoint;
+mod tracing;
 
 use crate::load::Loaded;
 use crate::plan::{Backend, Plan};
@@ -82,8 +81,7 @@ pub fn attach(loaded: &Loaded, plan: &Arc<Plan>, stop: &Stop) -> Result<Hooks, A
     let hooks = match plan.backend {
         Backend::KprobeMulti => kprobe_multi::attach(loaded, plan, stop)?,
         Backend::Kprobe => return kprobe::attach(loaded, plan, stop),
-        Backend::Fentry => fentry::attach(loaded, stop)?,
-        Backend::Tracepoint => tracepoint::attach(loaded, plan, stop)?,
+        Backend::Fentry | Backend::Tracepoint => tracing::attach(loaded, plan, stop)?,
     };
     hooks.or_nothing(plan)
 }

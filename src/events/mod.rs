@@ -58,11 +58,11 @@ const WAITING: usize = 32;
 pub fn follow(loaded: &Loaded, plan: &Plan, stop: &Arc<Stop>) -> io::Result<Events> {
     let source = Source::open(loaded, plan.transport)?;
     let (send, batches) = crossbeam_channel::bounded(WAITING);
-    let size = plan.layout.size() as usize;
+    let (size, least) = (plan.layout.room() as usize, plan.layout.size() as usize);
     let ending = Arc::new(AtomicBool::new(false));
     let reader = std::thread::Builder::new().name("reader".into()).spawn({
         let (stop, ending) = (stop.clone(), ending.clone());
-        move || reader::Reader { source, size, send, ending }.run(&stop)
+        move || reader::Reader { source, size, least, send, ending }.run(&stop)
     })?;
     Ok(Events {
         batches,

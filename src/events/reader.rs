@@ -24,8 +24,10 @@ const PATIENCE: Duration = Duration::from_millis(50);
 pub struct Reader {
     /// The buffer.
     pub source: Source,
-    /// Size of a record in bytes.
+    /// Size of a record in bytes, with room for what may come behind it; zeros fill what is missing.
     pub size: usize,
+    /// Size of a record alone.
+    pub least: usize,
     /// Where batches go.
     pub send: Sender<Batch>,
     /// Set when no more records will come.
@@ -81,14 +83,15 @@ impl Reader {
 
     /// Copies records into `bytes`, about a batch.
     fn drain(&mut self, bytes: &mut Vec<u8>) -> io::Result<usize> {
-        let size = self.size;
+        let (size, least) = (self.size, self.least);
         let limit = (BATCH / size).max(1);
         if self.source.backlog() > 0 {
             bytes.reserve(limit * size);
         }
         self.source.drain(limit, |record| {
-            if let Some(record) = record.get(..size) {
-                bytes.extend_from_slice(record);
+            if record.len() >= least {
+                bytes.extend_from_slice(&record[..record.len().min(size)]);
+                bytes.resize(bytes.len().next_multiple_of(size), 0);
             }
         })
     }

@@ -23,11 +23,15 @@ pub struct Features {
 }
 
 impl Features {
-    /// Tries everything. `btf` is the running kernel's.
-    pub fn try_all(btf: &Btf) -> Features {
+    /// Tries everything. `own_types` says that `btf` is the running kernel's: no number of another's is shown to it.
+    pub fn try_all(btf: &Btf, own_types: bool) -> Features {
         Features {
             ring_buffer: bpf::map_create(MapType::RingBuf, "whither_try", 0, 0, 64 << 10).map(drop),
-            cast: cast(btf),
+            cast: if own_types {
+                cast(btf)
+            } else {
+                Err(io::Error::other("--kernel-btf names other types than this kernel's"))
+            },
             read_kernel: read_kernel(),
             cookie: cookie(),
         }

@@ -68,6 +68,14 @@ pub fn load_kernel(sys: &Path, file: Option<&Path>, release: &str) -> Result<Btf
     Btf::parse(read(&path)?, &label).map_err(|e| LoadError::Btf(path, e))
 }
 
+/// Whether `file` holds the types of the kernel at `sys`, byte for byte.
+pub fn is_kernel(sys: &Path, file: &Path) -> bool {
+    let length = |path: &Path| std::fs::metadata(path).map(|data| data.len()).ok();
+    let kernel = directory(sys).join("vmlinux");
+    length(&kernel).is_some_and(|own| length(file) == Some(own))
+        && read(&kernel).is_ok_and(|own| read(file).is_ok_and(|other| other == own))
+}
+
 /// The modules with type information, sorted by name. Empty before Linux 5.11.
 pub fn list(sys: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(directory(sys)) else { return Vec::new() };

@@ -21,6 +21,8 @@ pub struct Host {
     pub release: String,
     /// The kernel's types.
     pub btf: Arc<Btf>,
+    /// Whether these are the running kernel's, byte for byte: only then do their numbers mean anything to it.
+    pub own_types: bool,
     /// What programs may do.
     pub features: Features,
     /// How many CPUs there may be.
@@ -132,7 +134,8 @@ impl Host {
     /// Reads what a run with `args` needs.
     pub fn read(args: &Args, roots: &Roots) -> Result<Host, HostError> {
         let cpus = sys::bpf::possible_cpus().unwrap_or(1) as u32;
-        Host::with(args, roots, cpus, Features::try_all)
+        let own_types = own_types(args, roots);
+        Host::with(args, roots, cpus, |btf| Features::try_all(btf, own_types))
     }
 
     /// As [`Host::read`], but asks the running kernel nothing unless `roots` are its own: `features` says what programs
@@ -157,9 +160,10 @@ impl Host {
             let finder = finder.for_module(&module);
             functions.find(&module, &finder, Some(name.as_str().into()), |name| wanted.has(name));
         }
-        let (no_list, no_symbols) = locate(&mut functions, roots, &btf);
+        let own_types = own_types(args, roots);
+        let (no_list, no_symbols) = locate(&mut functions, roots, own_types.then_some(&*btf));
         let features = features(&btf);
-        Ok(Host { release, btf, features, cpus, functions, no_list, no_symbols, wanted, netns, ifindex })
+        Ok(Host { release, btf, own_types, features, cpus, functions, no_list, no_symbols, wanted, netns, ifindex })
     }
 }
 
@@ -189,12 +193,12 @@ impl Host {
 /// The kernel tells it fastest when a program asks ([`Targets::resolve`]). Else `available_filter_functions_addrs` says
 /// both. Without it the list of names and kallsyms are read side by side: the kernel makes both texts up while they are
 /// read, which takes it most of a second on a slow machine.
-fn locate(functions: &mut Targets, roots: &Roots, btf: &Btf) -> (Option<ListError>, Option<SymbolsError>) {
+fn locate(functions: &mut Targets, roots: &Roots, btf: Option<&Btf>) -> (Option<ListError>, Option<SymbolsError>) {
     let names = functions.names();
     if names.is_empty() {
         return (None, None);
     }
-    let readings = [Some(Reading::Helper), Reading::cast(btf)];
+    let readings = [Some(Reading::Helper), btf.and_then(Reading::cast)];
     if roots.is_here() && readings.into_iter().flatten().any(|reading| functions.resolve(reading, Arch::HOST).is_ok()) {
         return (None, None);
     }
@@ -251,6 +255,11 @@ fn place(functions: &mut Targets, names: &NameSet, roots: &Roots) -> Option<Symb
         }
         Err(error) => Some(error),
     }
+}
+
+/// Whether the types that `args` ask for are those of the kernel at `roots`.
+fn own_types(args: &Args, roots: &Roots) -> bool {
+    args.kernel_btf.as_deref().is_none_or(|file| modules::is_kernel(&roots.sys, file))
 }
 
 /// The index of an interface of a recorded host.

@@ -40,7 +40,8 @@ const NOT_YET: [&str; 16] = [
     "--output-xdp-metadata",
 ];
 
-/// The ways in that are worth trying on `host`, the best first.
+/// The ways in that are worth trying on `host`, the best first. The last one that works is taken, so even one that
+/// cannot is in the list, for its reason to be told.
 pub fn ladder(args: &Args, host: &Host) -> Vec<Backend> {
     if let Some(backend) = args.backend {
         return vec![backend];
@@ -50,9 +51,7 @@ pub fn ladder(args: &Args, host: &Host) -> Vec<Backend> {
         if host.no_symbols.is_none() {
             rungs.extend([Backend::KprobeMulti, Backend::Kprobe]);
         }
-        if host.functions.functions.len() <= FENTRY_LIMIT {
-            rungs.push(Backend::Fentry);
-        }
+        rungs.push(Backend::Fentry);
     }
     rungs.push(Backend::Tracepoint);
     rungs
@@ -67,7 +66,8 @@ impl Plan {
     /// As [`Plan::new`], with the packet expression already compiled by [`expression`].
     pub fn with(args: &Args, host: &Host, backend: Backend, packet: Option<Graph>) -> Result<Plan, PlanError> {
         let kernel = Kernel::find(&host.btf).map_err(PlanError::Kernel)?;
-        let targets = targets(host, backend);
+        let memory = memory(args, host, backend)?;
+        let targets = targets(args, host, backend);
         if targets.is_empty() {
             return Err(nothing(args, host, backend));
         }
@@ -79,20 +79,17 @@ impl Plan {
             cb: args.output_meta && args.output_skb_cb,
             caller: args.output_caller,
             reason: targets.iter().any(|target| target.reason_arg.is_some()),
+            appended: memory == Memory::Direct,
         };
         let identity = match backend {
             Backend::Kprobe if host.features.cookie.is_err() => Identity::Address,
             _ => Identity::Index,
         };
-        let memory = match host.features.cast {
-            Ok(kfunc) => Memory::Cast { kfunc, helper: host.features.read_kernel.is_ok() },
-            Err(_) => Memory::Read,
-        };
         let filters = Filters { mark: args.filter_mark, netns: host.netns, ifindex: host.ifindex, packet };
         Ok(Plan {
             backend,
             memory,
-            transport: transport(args, host),
+            transport: transport(args, host, memory),
             targets,
             filters,
             layout: columns.layout(identity),
@@ -110,9 +107,29 @@ pub fn expression(args: &Args) -> Result<Option<Graph>, PlanError> {
     filter_compiler::compile(text, LinkType::En10Mb, &System::new()).map(Some).map_err(PlanError::Expression)
 }
 
+/// How programs of `backend` can read memory on `host`.
+fn memory(args: &Args, host: &Host, backend: Backend) -> Result<Memory, PlanError> {
+    let (cast, read) = match (&host.features.cast, &host.features.read_kernel) {
+        (Ok(kfunc), read) => return Ok(Memory::Cast { kfunc: *kfunc, helper: read.is_ok() }),
+        (Err(_), Ok(())) => return Ok(Memory::Read),
+        (Err(cast), Err(read)) => (cast, read),
+    };
+    let typed = matches!(backend, Backend::Fentry | Backend::Tracepoint) && host.own_types;
+    if typed && args.event_buffer == Some(EventBuffer::Ring) {
+        return Err(PlanError::Unreadable {
+            why: "packets come by perf buffers alone, not by --event-buffer ring".into(),
+        });
+    }
+    if typed {
+        return Ok(Memory::Direct);
+    }
+    Err(PlanError::Unreadable { why: format!("bpf_probe_read_kernel: {read}; bpf_rdonly_cast: {cast}") })
+}
+
 /// A ring buffer if there is one and nothing else was asked for.
-fn transport(args: &Args, host: &Host) -> Transport {
+fn transport(args: &Args, host: &Host, memory: Memory) -> Transport {
     let ring = match args.event_buffer {
+        _ if memory == Memory::Direct => false,
         Some(wanted) => wanted == EventBuffer::Ring,
         None => host.features.ring_buffer.is_ok(),
     };
@@ -132,21 +149,41 @@ fn power_of_two(bytes: u64) -> u32 {
 /// The functions whose lines show the drop reason.
 const DROPS: [&str; 2] = ["kfree_skb_reason", "sk_skb_reason_drop"];
 
-fn targets(host: &Host, backend: Backend) -> Vec<Target> {
+fn targets(args: &Args, host: &Host, backend: Backend) -> Vec<Target> {
     let mut targets: Vec<Target> = match backend {
         Backend::Tracepoint => tracepoints(host),
-        Backend::Fentry => {
-            host.functions.functions.iter().filter(|function| function.fentry.is_ok()).map(Target::from).collect()
-        }
+        Backend::Fentry => trampolines(args, host),
         Backend::Kprobe | Backend::KprobeMulti => host.functions.functions.iter().map(Target::from).collect(),
     };
     for target in &mut targets {
         // Lines are pwru's, which names the reason behind these two alone.
-        if backend != Backend::Tracepoint && !DROPS.contains(&target.name.as_str()) {
+        if !target.is_tracepoint && !DROPS.contains(&target.name.as_str()) {
             target.reason_arg = None;
         }
     }
     targets::most_telling_first(&mut targets);
+    targets
+}
+
+/// The functions for fentry: all that can be, if it was asked for; else few, and the tracepoints.
+fn trampolines(args: &Args, host: &Host) -> Vec<Target> {
+    // Numbers of another kernel's functions would be those of any functions here.
+    if !host.own_types {
+        return Vec::new();
+    }
+    let able = host.functions.functions.iter().filter(|function| function.fentry.is_ok());
+    let mut targets: Vec<Target> = able.map(Target::from).collect();
+    if args.backend.is_some() {
+        return targets;
+    }
+    if host.wanted.is_all() {
+        targets.retain(|target| targets::MAIN.contains(&target.name.as_str()));
+    }
+    targets::most_telling_first(&mut targets);
+    targets.truncate(FENTRY_LIMIT);
+    let points = tracepoints(host).into_iter();
+    let new: Vec<Target> = points.filter(|point| targets.iter().all(|target| target.name != point.name)).collect();
+    targets.extend(new);
     targets
 }
 
@@ -166,6 +203,7 @@ fn tracepoints(host: &Host) -> Vec<Target> {
                 skb_arg,
                 reason_arg: tracepoint.args().position(|arg| reason.has_value(arg)).and_then(position),
                 btf_id: tracepoint.id().0,
+                is_tracepoint: true,
             })
         })
         .collect()

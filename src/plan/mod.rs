@@ -42,7 +42,8 @@ pub enum Memory {
         /// lockdown=confidentiality.
         helper: bool,
     },
-    /// Plain loads: the verifier knows the type of the skb and of what it points to (fentry, `tp_btf`).
+    /// Plain loads: the verifier knows the type of the skb and of what it points to (fentry, `tp_btf`). The bytes of
+    /// the packet cannot be loaded; `bpf_skb_output` (Linux 5.5) appends them to the record.
     Direct,
     /// `bpf_probe_read_kernel` (Linux 5.5).
     Read,
@@ -121,6 +122,8 @@ pub struct Columns {
     pub caller: bool,
     /// Drop reasons: some target has one.
     pub reason: bool,
+    /// The packet comes behind the record.
+    pub appended: bool,
 }
 
 impl Columns {
@@ -140,6 +143,7 @@ impl Columns {
         want(self.cb, &[Field::Cb]);
         want(self.caller, &[Field::Caller]);
         want(self.reason, &[Field::Reason]);
+        want(self.appended, &[Field::Place, Field::Len, Field::Ifindex, Field::Protocol]);
         Layout::new(&fields, identity)
     }
 }
@@ -204,6 +208,13 @@ pub enum PlanError {
         /// The way in that was asked for.
         backend: Option<&'static str>,
     },
+    /// Programs of this kind cannot read what they would have to.
+    Unreadable {
+        /// The kernel's answers.
+        why: String,
+    },
+    /// The expression needs the packet in the kernel.
+    Late(filter_compiler::Error),
 }
 
 impl fmt::Display for PlanError {
@@ -213,6 +224,8 @@ impl fmt::Display for PlanError {
             PlanError::Expression(error) => f.write_str(error.render().trim_start_matches("error: ").trim_end()),
             PlanError::Kernel(error) => write!(f, "the kernel's types are not as expected: {}", error.kind),
             PlanError::NoFunction { backend } => write!(f, "cannot find a kernel function to trace by {backend}"),
+            PlanError::Unreadable { why } => write!(f, "programs may not read kernel memory: {why}"),
+            PlanError::Late(error) => error.fmt(f),
             PlanError::NoMatch { backend } => {
                 f.write_str("cannot find a matching kernel function: --filter-func keeps none")?;
                 backend.map_or(Ok(()), |backend| write!(f, " to trace by {backend}"))

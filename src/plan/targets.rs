@@ -16,8 +16,10 @@ pub struct Target {
     pub skb_arg: u8,
     /// Position of the `enum skb_drop_reason` among the arguments, from 1.
     pub reason_arg: Option<u8>,
-    /// BTF id of the function.
+    /// BTF id of the function, or of the tracepoint's typedef.
     pub btf_id: u32,
+    /// Whether it is a tracepoint.
+    pub is_tracepoint: bool,
 }
 
 impl From<&SkbFunction> for Target {
@@ -29,6 +31,7 @@ impl From<&SkbFunction> for Target {
             skb_arg: function.skb_register + 1,
             reason_arg: function.reason_arg,
             btf_id: function.btf_id.0,
+            is_tracepoint: false,
         }
     }
 }
@@ -74,6 +77,31 @@ const FIRST: [&str; 16] = [
     "ip_output",
     "ip_forward",
     "consume_skb",
+];
+
+/// The stations of a packet's way that are worth a trampoline of their own where every one is expensive and the
+/// tracepoints show arrival, departure and end.
+pub const MAIN: [&str; 20] = [
+    "ip_rcv",
+    "ip_local_deliver",
+    "ip_forward",
+    "ip_local_out",
+    "__ip_local_out",
+    "ip_output",
+    "ip6_input",
+    "ip6_forward",
+    "ip6_output",
+    "ip6_xmit",
+    "ipv6_rcv",
+    "nf_hook_slow",
+    "tcp_v4_rcv",
+    "tcp_v6_rcv",
+    "udp_rcv",
+    "udpv6_rcv",
+    "icmp_rcv",
+    "icmpv6_rcv",
+    "dev_hard_start_xmit",
+    "arp_rcv",
 ];
 
 /// Puts the functions that show most in front.

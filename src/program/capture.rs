@@ -1,11 +1,11 @@
 //! What a program sends: a record with exactly the fields of this run.
 
 use crate::plan::kernel::{Kernel, Spot};
-use crate::plan::{Plan, Transport};
-use crate::program::locate::{self, Packet};
+use crate::plan::{Memory, Plan, Transport};
+use crate::program::locate::{self, Packet, UNSET};
 use crate::program::read::{self, View};
 use crate::program::{COUNTERS, EVENTS, Entry, SHARED, SILENT, counter};
-use crate::record::{Field, HEADER_BYTES, Layout};
+use crate::record::{APPENDED_BYTES, Field, HEADER_BYTES, Layout, place};
 use asm::{Asm, Helper, Label, Mem, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Size, W0, W1, W3, u32, u64};
 
 /// The members of `struct sk_buff` that the record of this run needs.
@@ -70,6 +70,85 @@ pub fn count(a: &mut Asm, which: u32, end: Label) {
     a.jeq(R0, 0, end);
     a.mov(R1, 1);
     a.atomic_add(u64(R0 + which as i32), R1);
+}
+
+/// Emits: fill a record and send it with the first bytes of the packet behind it (`bpf_skb_output`).
+///
+/// In: R6 = context, R7 = skb, which `view` reads directly. Clobbers everything; falls through, or jumps to `end`.
+pub fn append(a: &mut Asm, plan: &Plan, entry: &Entry, view: &View, end: Label) {
+    let layout = &plan.layout;
+    on_stack(a, layout);
+    head(a, plan, entry);
+    skb_fields(a, plan, view);
+    devices(a, plan, view);
+    where_it_lies(a, plan, view);
+    skb_output(a, layout);
+    a.jeq(R0, 0, end);
+    count(a, counter::LOST, end);
+}
+
+/// Fills [`Field::Place`]; R8 = how many bytes to append.
+fn where_it_lies(a: &mut Asm, plan: &Plan, view: &View) {
+    let Some(at) = plan.layout.offset(Field::Place) else { return };
+    let skb = &plan.kernel.skb;
+    let part = |(from, size): (u32, u32)| {
+        Mem::new(Size::from_bytes(size as usize).expect("parts are 1, 2, 4 or 8 bytes"), R9 + (at + from) as i32)
+    };
+    a.load(R1, view.at(skb.head));
+    a.store(part(place::HEAD), R1);
+    a.load(R2, view.at(skb.data));
+    a.sub(R2, R1);
+    a.store(part(place::DATA), R2);
+    let mut copy = |spot: Spot, to| {
+        a.load(R1, view.at(spot));
+        a.store(part(to), R1);
+    };
+    copy(skb.vlan.proto, place::VLAN_PROTO);
+    copy(skb.vlan.tci, place::VLAN_TCI);
+    copy(skb.pkt_type, place::PKT_TYPE);
+    copy(skb.mac_header, place::MAC);
+    copy(skb.network_header, place::NETWORK);
+    let untagged = a.label();
+    match skb.vlan.present {
+        Some((present, mask)) => {
+            a.load(R1, view.at(present));
+            a.and(R1, i32::from(mask));
+        }
+        None => {
+            a.load(R1, view.at(skb.vlan.proto));
+            a.load(R2, view.at(skb.vlan.tci));
+            a.or(R1, R2);
+        }
+    }
+    a.jeq(R1, 0, untagged);
+    a.store(part(place::VLAN_PRESENT), 1);
+    a.bind(untagged);
+    let (packet, all) = (a.label(), a.label());
+    a.load(R8, view.at(skb.len));
+    a.jle(R8, APPENDED_BYTES as i32, all);
+    a.mov(R8, APPENDED_BYTES as i32);
+    a.bind(all);
+    // What has no network header is no network packet, but somebody's data.
+    a.load(R1, view.at(skb.network_header));
+    a.jne(R1, 0, packet);
+    a.load(R1, view.at(skb.mac_header));
+    a.jne(R1, UNSET as i32, packet);
+    a.mov(R8, 0);
+    a.bind(packet);
+    a.store(part(place::APPENDED), R8);
+}
+
+/// R0 = 0 if the record at R9, and R8 bytes of the packet, found room in this CPU's perf buffer.
+fn skb_output(a: &mut Asm, layout: &Layout) {
+    const CURRENT_CPU: u32 = u32::MAX;
+    a.mov(R1, R7);
+    a.load_map(R2, EVENTS);
+    a.lsh(R8, 32);
+    a.mov(W3, CURRENT_CPU);
+    a.or(R3, R8);
+    a.mov(R4, R9);
+    a.mov(R5, layout.size() as i32);
+    a.call(Helper::SkbOutput);
 }
 
 const NO_WAKEUP: i32 = 1;
@@ -248,7 +327,10 @@ fn devices(a: &mut Asm, plan: &Plan, view: &View) {
     }
     a.bind(have_netns);
     a.stack_release(mark);
-    if let Some(to) = at(layout, Field::Mtu) {
+    // The route is a number with flags in it, which no typed load follows.
+    if let Some(to) = at(layout, Field::Mtu)
+        && memory != Memory::Direct
+    {
         route_mtu(a, plan, view, to);
     }
 }

@@ -11,7 +11,7 @@ use asm::{Asm, Label, R0, R1, R2, R4, R8, Slot, W0, W1, W2, W3, W4, u64};
 /// Length of an Ethernet header.
 pub const ETHERNET: i32 = 14;
 /// `mac_header` of an skb that has none.
-const UNSET: u32 = 0xffff;
+pub const UNSET: u32 = 0xffff;
 
 /// What was found out, in the stack frame.
 #[derive(Clone, Copy)]

@@ -64,10 +64,12 @@ pub struct Blueprint {
     pub kind: ProgType,
     /// How it will be attached, where the kernel wants to know at load time.
     pub attach: AttachType,
-    /// BTF id of the function for fentry, else 0.
+    /// BTF id of the function for fentry, or of the typedef of a typed tracepoint, else 0.
     pub btf_id: u32,
     /// Indices into the plan's targets: the functions that this program serves.
     pub targets: Vec<u32>,
+    /// Whether it can serve no other target, so that the others can do without it.
+    pub own_target: bool,
 }
 
 /// Everything that is to be loaded.
@@ -157,6 +159,7 @@ pub fn build(plan: &Plan) -> Result<Programs, BuildError> {
                     },
                     btf_id: 0,
                     targets,
+                    own_target: false,
                 });
             }
         }
@@ -164,14 +167,13 @@ pub fn build(plan: &Plan) -> Result<Programs, BuildError> {
             for (index, target) in plan.targets.iter().enumerate() {
                 let entry =
                     Entry::Words { target: index as u32, skb_arg: target.skb_arg, reason_arg: target.reason_arg };
-                let fentry = plan.backend == Backend::Fentry;
-                programs.push(Blueprint {
-                    code: emit(plan, &entry, target.name.clone())?,
-                    kind: if fentry { ProgType::Tracing } else { ProgType::RawTracepoint },
-                    attach: if fentry { AttachType::TraceFentry } else { AttachType::None },
-                    btf_id: if fentry { target.btf_id } else { 0 },
-                    targets: vec![index as u32],
-                });
+                let (kind, attach, btf_id) = match (target.is_tracepoint, plan.memory) {
+                    (false, _) => (ProgType::Tracing, AttachType::TraceFentry, target.btf_id),
+                    (true, Memory::Direct) => (ProgType::Tracing, AttachType::TraceRawTp, target.btf_id),
+                    (true, _) => (ProgType::RawTracepoint, AttachType::None, 0),
+                };
+                let code = emit(plan, &entry, target.name.clone())?;
+                programs.push(Blueprint { code, kind, attach, btf_id, targets: vec![index as u32], own_target: true });
             }
         }
     }
@@ -202,6 +204,17 @@ fn emit(plan: &Plan, entry: &Entry, name: String) -> Result<asm::Program, BuildE
     let drop = a.label();
     entry.begin(a, plan.memory, &plan.kernel, drop);
 
+    if plan.memory == Memory::Direct {
+        // The packet is out of reach: whether it matches is found out where it goes.
+        let view = read::View::Pointer(asm::R7);
+        filter::metadata(a, plan, &view, drop);
+        capture::unless_silent(a, drop);
+        capture::append(a, plan, entry, &view, drop);
+        a.bind(drop);
+        a.mov(R0, 0);
+        a.exit();
+        return Ok(asm.finish()?);
+    }
     let found = locate::Packet::new(a);
     let located = locate::wanted(&plan.kernel);
     let captured = capture::wanted(&plan.kernel, &plan.layout);

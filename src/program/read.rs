@@ -30,7 +30,12 @@ impl View {
     /// casts, `keep` is the pointer. Clobbers: R0-R5.
     pub fn open(a: &mut Asm, memory: Memory, object: Reg64, id: TypeId, keep: Reg64, wanted: &[Spot]) -> View {
         match memory {
-            Memory::Direct => View::Pointer(object),
+            Memory::Direct => {
+                if keep != object {
+                    a.mov(keep, object);
+                }
+                View::Pointer(keep)
+            }
             Memory::Cast { kfunc, .. } => {
                 cast(a, kfunc, object, id);
                 if keep != R0 {

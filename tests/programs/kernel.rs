@@ -98,8 +98,8 @@ fn here() -> Option<[Host; 2]> {
     let args = recorded::args(&format!("--backend tracepoint --filter-func {TARGET}"));
     let read = |features: fn(&Btf) -> Features| Host::with(&args, &Roots::default(), 2, features).ok();
     let without_cast =
-        |btf: &Btf| Features { cast: Err(io::Error::from(io::ErrorKind::Unsupported)), ..Features::try_all(btf) };
-    Some([read(Features::try_all)?, read(without_cast)?])
+        |btf: &Btf| Features { cast: Err(io::Error::from(io::ErrorKind::Unsupported)), ..Features::try_all(btf, true) };
+    Some([read(|btf| Features::try_all(btf, true))?, read(without_cast)?])
 }
 
 #[test]

@@ -10,6 +10,7 @@ macro_rules! cases {
     };
 }
 
+mod anywhere;
 mod backend;
 mod load;
 mod lockdown;
@@ -20,6 +21,9 @@ cases! {
     lockdown_facts,
     all_functions,
     alone_in_a_root,
+    anywhere_confidentiality,
+    anywhere_integrity,
+    anywhere_none,
     backend_fentry,
     backend_kprobe,
     backend_kprobe_multi,
@@ -37,6 +41,7 @@ cases! {
     ipv6,
     json,
     limit_lines,
+    lockdown_confidentiality,
     lockdown_integrity,
     losses_are_counted,
     module_functions,

@@ -101,6 +101,11 @@ impl Launch {
         self.start_until(|output| output.stderr().contains(READY))
     }
 
+    /// Starts it and waits until it has said `words` on the standard error stream.
+    pub fn start_when_said(&self, words: &str) -> Result<Trace> {
+        self.start_until(|output| output.stderr().contains(words))
+    }
+
     /// Starts it and waits until `ready`.
     pub fn start_when(&self, ready: &dyn Fn() -> bool) -> Result<Trace> {
         self.start_until(|_| ready())

@@ -1,0 +1,42 @@
+//! fentry (Linux 5.5 on x86_64, 6.0 on arm64), one trampoline for each function, and tracepoints: raw ones (Linux 4.17)
+//! on every kernel and in every lockdown state, typed ones (5.5) where nothing else may be read.
+
+use super::{AttachError, Hooks, Refused};
+use crate::load::Loaded;
+use crate::plan::{Backend, Memory, Plan};
+use crate::sys::bpf;
+use crate::sys::stop::Stop;
+use std::ffi::CString;
+use std::io;
+use std::os::fd::AsFd;
+
+/// Attaches every program to what it was loaded for.
+pub fn attach(loaded: &Loaded, plan: &Plan, stop: &Stop) -> Result<Hooks, AttachError> {
+    let mut hooks = Hooks::new();
+    for (target, error) in &loaded.refused {
+        hooks.refused.push(Refused { target: *target, error: io::Error::other(error.to_string()) });
+    }
+    for program in &loaded.programs {
+        if stop.is_requested() {
+            return Err(AttachError::Stopped);
+        }
+        for &index in &program.targets {
+            let target = &plan.targets[index as usize];
+            let named = target.is_tracepoint && plan.memory != Memory::Direct;
+            let name = named.then(|| CString::new(target.name.as_str())).transpose();
+            let name = name.map_err(|error| AttachError::Backend {
+                backend: Backend::Tracepoint,
+                what: "the name of a tracepoint",
+                error: io::Error::other(error),
+            })?;
+            match bpf::raw_tracepoint_open(program.fd.as_fd(), name.as_deref()) {
+                Ok(link) => {
+                    hooks.links.push(link);
+                    hooks.attached += 1;
+                }
+                Err(error) => hooks.refused.push(Refused { target: index, error }),
+            }
+        }
+    }
+    Ok(hooks)
+}

@@ -1,0 +1,228 @@
+//! The packet expression where programs cannot read the packet: in user space, on the bytes behind the record.
+//!
+//! Typed loads ([`Memory::Direct`](crate::plan::Memory::Direct)) follow pointers to structures, and `skb->head` is a
+//! pointer to bytes. `bpf_skb_output` appends the packet from `skb->data` on, which is behind the IP header where the
+//! transport layer has the packet. So the headers of every skb are remembered from where they could be seen until it is
+//! freed or shows other ones; what was never seen is counted.
+
+use crate::plan::{Plan, PlanError};
+use crate::record::{APPENDED_BYTES, Field, HEADER_BYTES, Layout, place};
+use filter_compiler::cbpf::{Meta, Packet, Program};
+use filter_compiler::ebpf::Needs;
+use filter_compiler::{Graph, to_cbpf};
+
+/// Length of an Ethernet header.
+const ETHERNET: usize = 14;
+/// Where the type is in it, and behind which tags stand.
+const TYPE: usize = 12;
+/// `mac_header` of an skb that has none.
+const UNSET: u16 = 0xffff;
+/// How many packets are remembered: a power of two. Of two that fall on one place the later one stays.
+const REMEMBERED: usize = 4096;
+
+/// Decides on records with a packet behind them, and completes those that pass.
+pub struct Late {
+    layout: Layout,
+    filter: Option<Filter>,
+    /// Which targets are told when a packet is freed.
+    frees: Vec<bool>,
+    remembered: Vec<Remembered>,
+    record: Vec<u8>,
+    packet: Vec<u8>,
+    unseen: u64,
+}
+
+struct Filter {
+    program: Program,
+    /// Whether it reads more of the link header than the type.
+    needs_link: bool,
+    has_vlan: bool,
+}
+
+/// The headers of an skb.
+#[derive(Clone, Default)]
+struct Remembered {
+    skb: u64,
+    head: u64,
+    network: u16,
+    bytes: Vec<u8>,
+}
+
+/// [`Field::Place`], read.
+struct Lie {
+    head: u64,
+    data: usize,
+    mac: u16,
+    network: u16,
+    tag: Option<[u8; 4]>,
+    tci: u16,
+    pkt_type: u8,
+}
+
+impl Late {
+    /// What the records of `plan` need; `None` if their programs decide.
+    pub fn new(plan: &Plan) -> Result<Option<Late>, PlanError> {
+        if !plan.layout.has(Field::Place) {
+            return Ok(None);
+        }
+        let filter = plan.filters.packet.as_ref().map(Filter::new).transpose()?;
+        let freeing = ["kfree_skb", "consume_skb"];
+        let frees = plan.targets.iter().map(|t| t.is_tracepoint && freeing.contains(&t.name.as_str())).collect();
+        Ok(Some(Late {
+            layout: plan.layout.clone(),
+            filter,
+            frees,
+            remembered: vec![Remembered::default(); REMEMBERED],
+            record: Vec::new(),
+            packet: Vec::new(),
+            unseen: 0,
+        }))
+    }
+
+    /// The record at the front of `bytes`, with its headers filled in; `None` if its packet does not match.
+    pub fn pass(&mut self, bytes: &[u8]) -> Option<&[u8]> {
+        let (record, behind) = bytes.split_at_checked(self.layout.size() as usize)?;
+        self.record.clear();
+        self.record.extend_from_slice(record);
+        let skb = self.layout.number(record, Field::Skb)?;
+        let lie = Lie::read(self.layout.bytes(record, Field::Place)?)?;
+        let appended = self.layout.bytes(record, Field::Place).and_then(|bytes| part(bytes, place::APPENDED))?;
+        let behind = behind.get(..appended.min(u64::from(APPENDED_BYTES)) as usize)?;
+
+        let network = match (lie.network, lie.mac) {
+            (0, UNSET) => 0,
+            (0, mac) => usize::from(mac) + ETHERNET,
+            (network, _) => usize::from(network),
+        };
+        let slot = (skb >> 6) as usize % REMEMBERED;
+        let seen = network.checked_sub(lie.data).and_then(|at| behind.get(at..)).filter(|_| network != 0);
+        let known = &mut self.remembered[slot];
+        let same = known.skb == skb && known.head == lie.head && usize::from(known.network) == network;
+        match seen {
+            Some(headers) => {
+                known.bytes.clear();
+                known.bytes.extend_from_slice(headers);
+                (known.skb, known.head, known.network) = (skb, lie.head, network as u16);
+            }
+            None if network != 0 && same => {}
+            None => {
+                known.skb = 0;
+                known.bytes.clear();
+                // Not a network packet, or one whose start was never in sight.
+                self.unseen += u64::from(network != 0);
+            }
+        }
+        let forget = self
+            .layout
+            .number(record, Field::Function)
+            .and_then(|id| usize::try_from((id as u32).checked_sub(1)?).ok())
+            .is_some_and(|index| self.frees.get(index) == Some(&true));
+        let headers = std::mem::take(&mut known.bytes);
+        if forget {
+            known.skb = 0;
+        }
+        let passes = self.filter.is_some().then(|| self.matches(&lie, &headers, behind)) != Some(false);
+        self.complete(&headers);
+        self.remembered[slot].bytes = headers;
+        passes.then_some(&self.record[..])
+    }
+
+    /// How many packets were not shown because their headers were never in sight.
+    pub fn unseen(&self) -> u64 {
+        self.unseen
+    }
+
+    fn complete(&mut self, headers: &[u8]) {
+        if let Some(at) = self.layout.offset(Field::HeaderLen) {
+            self.record[at as usize..][..4].copy_from_slice(&(headers.len() as u32).to_ne_bytes());
+        }
+        if let Some(at) = self.layout.offset(Field::Headers) {
+            let count = headers.len().min(HEADER_BYTES as usize);
+            self.record[at as usize..][..count].copy_from_slice(&headers[..count]);
+        }
+    }
+
+    /// Runs the expression on the packet: with its link header if that can be seen, else with one that has only a type,
+    /// as the programs do that can read (`program::locate`).
+    fn matches(&mut self, lie: &Lie, headers: &[u8], behind: &[u8]) -> bool {
+        let Some(filter) = &self.filter else { return true };
+        let number = |field| self.layout.number(&self.record, field).unwrap_or(0);
+        let distance = i32::from(lie.network) - i32::from(lie.mac);
+        let is_real = lie.mac != UNSET && (lie.network == 0 || matches!(distance, 14 | 18 | 22));
+        let link = usize::from(lie.mac).checked_sub(lie.data).and_then(|at| behind.get(at..)).filter(|_| is_real);
+        // The length counts from data; what is in front of it was pulled already.
+        let (start, packet) = (lie.data as i64, &mut self.packet);
+        packet.clear();
+        let first = match link {
+            Some(bytes) => {
+                packet.extend_from_slice(bytes);
+                i64::from(lie.mac)
+            }
+            None if filter.needs_link || headers.is_empty() => return false,
+            None => {
+                let kind = match (is_real, headers[0] >> 4) {
+                    (true, _) => (number(Field::Protocol) as u16).to_ne_bytes(),
+                    (false, 4) => 0x0800u16.to_be_bytes(),
+                    (false, 6) => 0x86ddu16.to_be_bytes(),
+                    _ => return false,
+                };
+                packet.extend_from_slice(&[0; TYPE]);
+                packet.extend_from_slice(&kind);
+                packet.extend_from_slice(headers);
+                if is_real { i64::from(lie.mac) } else { i64::from(lie.network) }
+            }
+        };
+        let mut length = number(Field::Len) as i64 + start - first;
+        if let Some(tag) = lie.tag.filter(|_| filter.has_vlan && packet.len() >= TYPE) {
+            packet.splice(TYPE..TYPE, tag);
+            length += 4;
+        }
+        let meta =
+            Meta { pkt_type: lie.pkt_type, ifindex: number(Field::Ifindex) as u32, vlan_tag: lie.tag.map(|_| lie.tci) };
+        let wire_len = length.clamp(0, i64::from(u32::MAX)) as u32;
+        filter.program.run(&Packet { data: packet, wire_len, meta }).accepted()
+    }
+}
+
+impl Filter {
+    fn new(graph: &Graph) -> Result<Filter, PlanError> {
+        let fixed = Needs::of(graph).fixed;
+        let in_header = |offset: u32| (offset as usize) < ETHERNET && offset as usize != TYPE;
+        Ok(Filter {
+            program: to_cbpf(graph).map_err(PlanError::Expression)?,
+            needs_link: fixed.iter().any(|span| in_header(span.offset)),
+            has_vlan: graph.has_vlan(),
+        })
+    }
+}
+
+/// The number in a part of [`Field::Place`].
+fn part(bytes: &[u8], (at, size): (u32, u32)) -> Option<u64> {
+    let bytes = bytes.get(at as usize..(at + size) as usize)?;
+    Some(match bytes.len() {
+        1 => bytes[0].into(),
+        2 => u16::from_ne_bytes(bytes.try_into().ok()?).into(),
+        4 => u32::from_ne_bytes(bytes.try_into().ok()?).into(),
+        _ => u64::from_ne_bytes(bytes.try_into().ok()?),
+    })
+}
+
+impl Lie {
+    fn read(bytes: &[u8]) -> Option<Lie> {
+        let part = |which| part(bytes, which);
+        let proto = part(place::VLAN_PROTO)? as u16;
+        let tci = part(place::VLAN_TCI)? as u16;
+        let [a, b] = proto.to_ne_bytes();
+        let [c, d] = tci.to_be_bytes();
+        let tag = (part(place::VLAN_PRESENT)? != 0).then_some([a, b, c, d]);
+        Some(Lie {
+            head: part(place::HEAD)?,
+            data: part(place::DATA)? as usize,
+            mac: part(place::MAC)? as u16,
+            network: part(place::NETWORK)? as u16,
+            tag,
+            tci,
+            pkt_type: part(place::PKT_TYPE)? as u8 & 7,
+        })
+    }
+}
