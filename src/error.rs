@@ -46,6 +46,7 @@ impl Error {
         match self {
             Error::Host(error) => error.hint().map(str::to_owned),
             Error::Symbols(error) => error.hint().map(str::to_owned),
+            Error::Plan(PlanError::NoAddresses { hint, .. }) => hint.map(str::to_owned),
             Error::NoBackend(tried) if tried.iter().all(|(_, error)| error.is_permission()) => Some(PRIVILEGE.into()),
             _ if self.is_permission() => Some(PRIVILEGE.into()),
             Error::Load(error) => error.hint().map(str::to_owned),
@@ -56,6 +57,11 @@ impl Error {
     /// Whether this is no failure: the end was asked for before anything could be traced.
     pub fn is_stop(&self) -> bool {
         matches!(self, Error::Load(LoadError::Stopped) | Error::Attach(AttachError::Stopped))
+    }
+
+    /// The first line: what is wrong, without where and what to do.
+    pub fn brief(&self) -> String {
+        self.to_string().lines().next().unwrap_or_default().to_owned()
     }
 
     /// Whether another way in cannot help: a mistake of the user, or ours, or the end.

@@ -226,7 +226,7 @@ fn climb(
     for &backend in rungs {
         match step(args, host, Plan::with(args, host, backend, packet.clone()), stop, say) {
             Ok(live) => {
-                say.backend(&live.plan, &failed);
+                say.backend(&live.plan, host, &failed);
                 return Ok(live);
             }
             Err(error) if rungs.len() == 1 || error.is_ours() => return Err(error),

@@ -49,29 +49,11 @@ impl Say {
         if let Some(error) = &host.no_list {
             self.line(&format!("note: the list of traceable functions is not used: {error}"));
         }
-        if let Some(error) = &host.no_symbols {
-            self.line(&format!("note: functions have no addresses here, so only tracepoints are left: {error}"));
-        }
     }
 
-    /// Which way in was taken, and why none above it.
-    pub fn backend(&self, plan: &Plan, failed: &[(Backend, Error)]) {
-        let mut text = format!("Tracing by {}", plan.backend);
-        let memory = match plan.memory {
-            Memory::Cast { .. } => "bpf_rdonly_cast",
-            Memory::Direct => "typed loads; the packet is sent along and matched in user space",
-            Memory::Read => "bpf_probe_read_kernel",
-        };
-        text += &format!(", memory read by {memory}");
-        if plan.backend == Backend::Tracepoint {
-            text += &format!("; only the {} tracepoints with an skb are seen", plan.targets.len());
-        }
-        self.line(&text);
-        for (backend, error) in failed {
-            let reason = error.to_string();
-            let reason = reason.lines().next().unwrap_or_default();
-            self.line(&format!("  not {backend}: {reason}"));
-        }
+    /// Which way in was taken, why none above it, and what cannot be seen by it.
+    pub fn backend(&self, plan: &Plan, host: &Host, failed: &[(Backend, Error)]) {
+        self.line(&format!("Tracing by {}{}", way(plan, host), reasons(failed)));
     }
 
     /// How far attaching is.
@@ -146,4 +128,40 @@ impl Say {
         let why = if signalled { "Received signal, exiting" } else { "Exiting" };
         self.line(&format!("{why}: {} events shown, {lost} lost", counts.written));
     }
+}
+
+/// The way in of `plan`, how it reads, and what is out of its sight.
+pub fn way(plan: &Plan, host: &Host) -> String {
+    let points = plan.targets.iter().filter(|target| target.is_tracepoint).count();
+    let functions = plan.targets.len() - points;
+    let unseen = host.functions.functions.len().saturating_sub(functions);
+    let mut text = plan.backend.to_string();
+    if plan.backend == Backend::Fentry && points > 0 {
+        text += &format!(" ({functions} functions) and {points} tracepoints");
+    }
+    text += match plan.memory {
+        Memory::Cast { .. } => ", memory read by bpf_rdonly_cast",
+        Memory::Direct => ", memory read by typed loads, packets matched in user space",
+        Memory::Read => ", memory read by bpf_probe_read_kernel",
+    };
+    match plan.backend {
+        Backend::Tracepoint => text += &format!("; only the {points} tracepoints with an skb are seen, no functions"),
+        Backend::Fentry if unseen > 0 => text += &format!("; {unseen} other functions are not seen"),
+        _ => {}
+    }
+    text
+}
+
+/// Why the ways in above were not taken; those with one reason together.
+fn reasons(failed: &[(Backend, Error)]) -> String {
+    let mut text = String::new();
+    let mut rest = failed.iter().map(|(backend, error)| (backend, error.brief())).peekable();
+    while let Some((backend, reason)) = rest.next() {
+        text += &format!("; not {backend}");
+        while let Some((also, _)) = rest.next_if(|(_, other)| *other == reason) {
+            text += &format!(", {also}");
+        }
+        text += &format!(": {reason}");
+    }
+    text
 }

@@ -5,9 +5,43 @@ use crate::sys::bpf::{self, AttachType, MapType, ProgLoad, ProgType};
 use asm::{Asm, Helper, R0, R1, R2, R3, u64};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 /// The kernel's answer to a try: `Ok` if it works, else what it said.
 pub type Answer = io::Result<()>;
+
+/// How much the kernel hides from root (`/sys/kernel/security/lockdown`, Linux 5.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lockdown {
+    /// Nothing.
+    Off,
+    /// Userland may not change the kernel.
+    Integrity,
+    /// Userland may not read its memory either.
+    Confidentiality,
+}
+
+impl Lockdown {
+    /// Reads the state; `None` where the kernel does not say, or securityfs is not mounted.
+    pub fn read(sys: &Path) -> Option<Lockdown> {
+        let text = std::fs::read_to_string(sys.join("kernel/security/lockdown")).ok()?;
+        match text.split_once('[')?.1.split_once(']')?.0 {
+            "none" => Some(Lockdown::Off),
+            "integrity" => Some(Lockdown::Integrity),
+            "confidentiality" => Some(Lockdown::Confidentiality),
+            _ => None,
+        }
+    }
+
+    /// As the kernel's command line has it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Lockdown::Off => "none",
+            Lockdown::Integrity => "integrity",
+            Lockdown::Confidentiality => "confidentiality",
+        }
+    }
+}
 
 /// What was tried.
 #[derive(Debug)]
@@ -39,7 +73,7 @@ impl Features {
 }
 
 fn cast(btf: &Btf) -> io::Result<u32> {
-    let missing = |_| io::Error::new(io::ErrorKind::Unsupported, "bpf_rdonly_cast is not in the kernel's BTF");
+    let missing = |_| io::Error::new(io::ErrorKind::Unsupported, "this kernel has no bpf_rdonly_cast (Linux 6.2)");
     let kfunc = btf.find::<Func>("bpf_rdonly_cast").map_err(missing)?.id().0;
     let skb = btf.find::<Struct>("sk_buff").map_err(missing)?.id().0;
     let mut a = Asm::new("try_cast");

@@ -1,6 +1,6 @@
 //! Everything that is read before a plan is made.
 
-use super::features::Features;
+use super::features::{Features, Lockdown};
 use super::functions::{self, List};
 use super::kallsyms::Source;
 use super::resolve::Reading;
@@ -25,13 +25,15 @@ pub struct Host {
     pub own_types: bool,
     /// What programs may do.
     pub features: Features,
+    /// What lockdown forbids; `None` if that cannot be read.
+    pub lockdown: Option<Lockdown>,
     /// How many CPUs there may be.
     pub cpus: u32,
     /// The functions with an skb that `--filter-func` keeps.
     pub functions: Targets,
     /// Why the list of traceable functions was not used.
     pub no_list: Option<ListError>,
-    /// Why functions have no addresses: only tracepoints can then be traced.
+    /// Why functions have no addresses: kprobes have no place to go then.
     pub no_symbols: Option<SymbolsError>,
     /// The pattern of `--filter-func`.
     pub wanted: Wanted,
@@ -163,7 +165,21 @@ impl Host {
         let own_types = own_types(args, roots);
         let (no_list, no_symbols) = locate(&mut functions, roots, own_types.then_some(&*btf));
         let features = features(&btf);
-        Ok(Host { release, btf, own_types, features, cpus, functions, no_list, no_symbols, wanted, netns, ifindex })
+        let lockdown = Lockdown::read(&roots.sys);
+        Ok(Host {
+            release,
+            btf,
+            own_types,
+            features,
+            lockdown,
+            cpus,
+            functions,
+            no_list,
+            no_symbols,
+            wanted,
+            netns,
+            ifindex,
+        })
     }
 }
 

@@ -4,6 +4,7 @@ use super::kernel::Kernel;
 use super::{Backend, Columns, Filters, Memory, Plan, PlanError, Target, Transport, targets};
 use crate::btf::PointerSet;
 use crate::cli::{Args, EventBuffer, Timestamp};
+use crate::host::features::Lockdown;
 use crate::host::survey::Host;
 use crate::record::Identity;
 use filter_compiler::names::System;
@@ -48,10 +49,7 @@ pub fn ladder(args: &Args, host: &Host) -> Vec<Backend> {
     }
     let mut rungs = Vec::new();
     if !host.functions.functions.is_empty() {
-        if host.no_symbols.is_none() {
-            rungs.extend([Backend::KprobeMulti, Backend::Kprobe]);
-        }
-        rungs.push(Backend::Fentry);
+        rungs.extend([Backend::KprobeMulti, Backend::Kprobe, Backend::Fentry]);
     }
     rungs.push(Backend::Tracepoint);
     rungs
@@ -66,6 +64,9 @@ impl Plan {
     /// As [`Plan::new`], with the packet expression already compiled by [`expression`].
     pub fn with(args: &Args, host: &Host, backend: Backend, packet: Option<Graph>) -> Result<Plan, PlanError> {
         let kernel = Kernel::find(&host.btf).map_err(PlanError::Kernel)?;
+        if let (Backend::KprobeMulti | Backend::Kprobe, Some(error)) = (backend, &host.no_symbols) {
+            return Err(PlanError::NoAddresses { why: error.to_string(), hint: error.hint() });
+        }
         let memory = memory(args, host, backend)?;
         let targets = targets(args, host, backend);
         if targets.is_empty() {
@@ -123,7 +124,11 @@ fn memory(args: &Args, host: &Host, backend: Backend) -> Result<Memory, PlanErro
     if typed {
         return Ok(Memory::Direct);
     }
-    Err(PlanError::Unreadable { why: format!("bpf_probe_read_kernel: {read}; bpf_rdonly_cast: {cast}") })
+    let why = match host.lockdown {
+        Some(Lockdown::Confidentiality) => format!("lockdown=confidentiality forbids it, and {cast}"),
+        _ => format!("bpf_probe_read_kernel: {read}; {cast}"),
+    };
+    Err(PlanError::Unreadable { why })
 }
 
 /// A ring buffer if there is one and nothing else was asked for.

@@ -208,13 +208,18 @@ pub enum PlanError {
         /// The way in that was asked for.
         backend: Option<&'static str>,
     },
+    /// The functions have no addresses, which kprobes need.
+    NoAddresses {
+        /// Why not.
+        why: String,
+        /// What to do about it.
+        hint: Option<&'static str>,
+    },
     /// Programs of this kind cannot read what they would have to.
     Unreadable {
         /// The kernel's answers.
         why: String,
     },
-    /// The expression needs the packet in the kernel.
-    Late(filter_compiler::Error),
 }
 
 impl fmt::Display for PlanError {
@@ -224,8 +229,8 @@ impl fmt::Display for PlanError {
             PlanError::Expression(error) => f.write_str(error.render().trim_start_matches("error: ").trim_end()),
             PlanError::Kernel(error) => write!(f, "the kernel's types are not as expected: {}", error.kind),
             PlanError::NoFunction { backend } => write!(f, "cannot find a kernel function to trace by {backend}"),
+            PlanError::NoAddresses { why, .. } => write!(f, "functions have no addresses here: {why}"),
             PlanError::Unreadable { why } => write!(f, "programs may not read kernel memory: {why}"),
-            PlanError::Late(error) => error.fmt(f),
             PlanError::NoMatch { backend } => {
                 f.write_str("cannot find a matching kernel function: --filter-func keeps none")?;
                 backend.map_or(Ok(()), |backend| write!(f, " to trace by {backend}"))
