@@ -66,7 +66,11 @@ impl Say {
 
     /// Attaching is done.
     pub fn attached(&self, plan: &Plan, hooks: &Hooks) {
-        let what = if plan.backend == Backend::Tracepoint { "tracepoints" } else { "functions" };
+        let what = match plan.backend {
+            Backend::Tracepoint => "tracepoints",
+            Backend::Fentry if plan.targets.iter().any(|target| target.is_tracepoint) => "functions and tracepoints",
+            _ => "functions",
+        };
         let mut text = format!("Attached to {} {what}", hooks.attached());
         if !hooks.refused().is_empty() {
             text += &format!(", {} refused by the kernel", hooks.refused().len());
@@ -155,7 +159,11 @@ pub fn way(plan: &Plan, host: &Host) -> String {
 /// Why the ways in above were not taken; those with one reason together.
 fn reasons(failed: &[(Backend, Error)]) -> String {
     let mut text = String::new();
-    let mut rest = failed.iter().map(|(backend, error)| (backend, error.brief())).peekable();
+    let reason = |backend: &Backend, error: &Error| {
+        let text = error.brief();
+        text.strip_prefix(&format!("{backend} does not work here: ")).map(str::to_owned).unwrap_or(text)
+    };
+    let mut rest = failed.iter().map(|(backend, error)| (backend, reason(backend, error))).peekable();
     while let Some((backend, reason)) = rest.next() {
         text += &format!("; not {backend}");
         while let Some((also, _)) = rest.next_if(|(_, other)| *other == reason) {

@@ -13,6 +13,7 @@ use std::os::fd::AsFd;
 /// Attaches every program to what it was loaded for.
 pub fn attach(loaded: &Loaded, plan: &Plan, stop: &Stop) -> Result<Hooks, AttachError> {
     let mut hooks = Hooks::new();
+    let mut functions = 0;
     for (target, error) in &loaded.refused {
         hooks.refused.push(Refused { target: *target, error: io::Error::other(error.to_string()) });
     }
@@ -33,10 +34,16 @@ pub fn attach(loaded: &Loaded, plan: &Plan, stop: &Stop) -> Result<Hooks, Attach
                 Ok(link) => {
                     hooks.links.push(link);
                     hooks.attached += 1;
+                    functions += usize::from(!target.is_tracepoint);
                 }
                 Err(error) => hooks.refused.push(Refused { target: index, error }),
             }
         }
+    }
+    if plan.backend == Backend::Fentry && functions == 0 {
+        // What is left is the next way in, which has all tracepoints and says so.
+        hooks.attached = 0;
+        hooks.refused.sort_by_key(|refused| !plan.targets[refused.target as usize].is_tracepoint);
     }
     Ok(hooks)
 }

@@ -50,6 +50,5 @@ fn run(vm: &Guest) -> Result<()> {
     })?;
     let named = ["kprobe-multi", "kprobe", "fentry", "tracepoint"].iter().any(|way| ended.stderr.contains(way));
     ensure!(named, "the way in is not named\n{ended}");
-    eprintln!("{}", ended.stderr);
     vm.expect_nothing_left(&before, Duration::from_secs(240))
 }
