@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::record::{Field, Identity, Layout, NO_REASON};
+use crate::record::{Field, Layout, NO_REASON};
 
 /// One hit of one function: what a record says, in the byte order of the host.
 ///
@@ -38,7 +38,7 @@ pub struct Event {
     pub tuple: Tuple,
 }
 
-/// The function that was hit, see [`Identity`].
+/// The function that was hit, see [`Field::Function`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Function {
     /// The kernel did not say.
@@ -183,9 +183,9 @@ pub fn decode(record: &[u8], layout: &Layout) -> Result<Event, DecodeError> {
     };
     let long = |field| layout.number(record, field).unwrap_or(0);
     let word = |field| long(field) as u32;
-    let function = match layout.identity {
-        Identity::Index => word(Field::Function).checked_sub(1).map_or(Function::Unknown, Function::Index),
-        Identity::Address => Function::Address(long(Field::Function)),
+    let function = match long(Field::Function) {
+        address if address >> 63 != 0 => Function::Address(address),
+        index => (index as u32).checked_sub(1).map_or(Function::Unknown, Function::Index),
     };
     let reason = layout.number(record, Field::Reason).filter(|&reason| reason != NO_REASON);
     let protocol = u16::from_be(long(Field::Protocol) as u16);
@@ -353,6 +353,7 @@ fn transport(network: Network, protocol: u8, payload: &[u8]) -> Tuple {
 mod tests {
     use super::*;
     use crate::record::HEADER_BYTES;
+    use crate::record::Identity;
 
     const SOURCE: [u8; 4] = [10, 0, 0, 1];
     const DESTINATION: [u8; 4] = [10, 0, 0, 2];
@@ -490,7 +491,7 @@ mod tests {
             let at = layout.offset(field).expect("every field is there") as usize;
             record[at..at + bytes.len()].copy_from_slice(bytes);
         };
-        put(Field::Function, &0xdead_beef_0000_0008u64.to_ne_bytes());
+        put(Field::Function, &0x0000_0002_0000_0008u64.to_ne_bytes());
         put(Field::Skb, &0xff37_8120_c189_5a00u64.to_ne_bytes());
         for (field, value) in [(Field::Pid, 11u32), (Field::Cpu, 12), (Field::Lost, 13), (Field::Netns, 14)] {
             put(field, &value.to_ne_bytes());
@@ -524,8 +525,9 @@ mod tests {
             tuple: Tuple { network: V4, protocol: 6, ports: WEB, tcp_flags: 0 },
         };
         assert_eq!(event, want);
-        let address = Layout::new(&Field::ALL, Identity::Address);
-        assert_eq!(decode(&record, &address).unwrap().function, Function::Address(0xdead_beef_0000_0008));
+        let at = layout.offset(Field::Function).unwrap() as usize;
+        record[at..at + 8].copy_from_slice(&0xffff_ffff_8100_0010u64.to_ne_bytes());
+        assert_eq!(decode(&record, &layout).unwrap().function, Function::Address(0xffff_ffff_8100_0010));
     }
 
     #[test]

@@ -16,9 +16,9 @@ pub const HEADER_BYTES: u32 = 80;
 /// One field of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Field {
-    /// u64. Which function was hit: in the low 32 bits one more than the index into the plan's targets, or 0 if
-    /// the kernel did not say; or, where it has no attach cookies, the address of the probe (see [`Identity`]).
-    /// Always there.
+    /// u64. Which function was hit. With the highest bit set an address in the kernel's text: of the function or of the
+    /// probe in it. Else in the low 32 bits one more than the index into the plan's targets, or 0 if the kernel did not
+    /// say. [`Identity`] says what programs send. Always there.
     Function,
     /// u64. Address of the `struct sk_buff`. Always there.
     Skb,
@@ -143,12 +143,15 @@ impl Field {
 /// Value of [`Field::Reason`] in records of functions that take no drop reason.
 pub const NO_REASON: u64 = u64::MAX;
 
-/// What [`Field::Function`] holds.
+/// How programs that serve many functions tell which one was hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Identity {
-    /// One more than the index of the target, in the low 32 bits (attach cookies, or one program per target).
+    /// By the attach cookie, in whose low 32 bits is one more than the index of the target.
     Index,
-    /// The address of the instruction that was probed; the target is the largest symbol not above it.
+    /// By `bpf_get_func_ip`: the address of the function. For kprobe-multi, where the kernel searches the link's whole
+    /// list of functions for a cookie, which costs more than everything else that a program does for a record.
+    Function,
+    /// By the address of the instruction that was probed; the target is the largest symbol not above it.
     Address,
 }
 
@@ -157,7 +160,7 @@ pub enum Identity {
 pub struct Layout {
     offsets: [Option<u16>; Field::ALL.len()],
     size: u32,
-    /// What [`Field::Function`] holds in this run.
+    /// How programs that serve many functions tell which one was hit.
     pub identity: Identity,
 }
 

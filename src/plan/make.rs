@@ -84,6 +84,7 @@ impl Plan {
         };
         let identity = match backend {
             Backend::Kprobe if host.features.cookie.is_err() => Identity::Address,
+            Backend::KprobeMulti if one_reason_for_each_program(&targets) => Identity::Function,
             _ => Identity::Index,
         };
         let filters = Filters { mark: args.filter_mark, netns: host.netns, ifindex: host.ifindex, packet };
@@ -149,6 +150,16 @@ fn transport(args: &Args, host: &Host, memory: Memory) -> Transport {
 fn power_of_two(bytes: u64) -> u32 {
     let bytes = bytes.clamp(64 << 10, 1 << 30);
     u32::try_from(bytes.next_power_of_two()).unwrap_or(1 << 30)
+}
+
+/// Whether all functions of one program that take a drop reason take it at the same position: then the program needs no
+/// cookie to find it.
+fn one_reason_for_each_program(targets: &[Target]) -> bool {
+    let mut positions = [None; 6];
+    targets.iter().all(|target| match target.reason_arg {
+        Some(reason) => *positions[usize::from(target.skb_arg)].get_or_insert(reason) == reason,
+        None => true,
+    })
 }
 
 /// The functions whose lines show the drop reason.

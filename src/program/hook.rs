@@ -59,6 +59,10 @@ impl Entry {
                 a.mov(R1, R6);
                 a.call(Helper::GetAttachCookie);
             }
+            Entry::Registers { identity: Identity::Function, .. } => {
+                a.mov(R1, R6);
+                a.call(Helper::GetFuncIp);
+            }
             Entry::Registers { identity: Identity::Address, .. } => {
                 a.load(R0, u64(R6 + REGISTERS.ip));
                 if IP_AFTER_PROBE != 0 {
@@ -69,7 +73,8 @@ impl Entry {
         }
     }
 
-    /// Emits R1 = the drop reason, or [`NO_REASON`]. In: R6, R0 = identity. Clobbers: R0.
+    /// Emits R1 = the drop reason, or [`NO_REASON`]; some other argument for functions without one by
+    /// [`Identity::Function`]. In: R6, R0 = identity. Clobbers: R0.
     pub fn reason(&self, a: &mut Asm) {
         let done = a.label();
         match self {
@@ -84,6 +89,11 @@ impl Entry {
                     a.bind(next);
                 }
                 a.mov(R1, NO_REASON as i64 as i32);
+            }
+            // For functions that take none it is some other argument, which the reader of records knows to ignore.
+            Entry::Registers { identity: Identity::Function, reason_args, .. } if !reason_args.is_empty() => {
+                a.load(R1, u64(R6 + self.argument(reason_args[0])));
+                a.mov(W1, W1);
             }
             Entry::Words { reason_arg: Some(position), .. } => {
                 a.load(R1, u64(R6 + self.argument(*position)));

@@ -16,7 +16,6 @@ mod tag;
 pub use hook::{Entry, cookie};
 
 use crate::plan::{Backend, Memory, Plan, Transport};
-use crate::record::Identity;
 use crate::sys::bpf::{AttachType, MapType, ProgType};
 use asm::{Asm, MapRef, R0};
 use std::fmt;
@@ -252,9 +251,4 @@ fn view(a: &mut Asm, plan: &Plan, wanted: &[&[crate::plan::kernel::Spot]]) -> re
         Memory::Cast { .. } | Memory::Direct => read::View::Pointer(asm::R7),
         Memory::Read => read::View::open(a, plan.memory, asm::R7, plan.kernel.skb.id, asm::R7, &wanted.concat()),
     }
-}
-
-/// Whether this kernel's programs can tell functions apart by a cookie.
-pub fn identity(cookies: bool) -> Identity {
-    if cookies { Identity::Index } else { Identity::Address }
 }

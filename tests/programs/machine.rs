@@ -12,6 +12,8 @@ use super::objects::Memory;
 pub struct Surroundings {
     /// What `bpf_get_attach_cookie` returns.
     pub cookie: u64,
+    /// What `bpf_get_func_ip` returns.
+    pub function: u64,
     /// `bpf_ktime_get_ns`.
     pub time: u64,
     /// Thread group and thread.
@@ -34,6 +36,7 @@ impl Default for Surroundings {
     fn default() -> Surroundings {
         Surroundings {
             cookie: 1,
+            function: 0xffff_ffff_8100_0000,
             time: 0x1122_3344_5566_7788,
             pid: (4711, 4712),
             cpu: 3,
@@ -222,6 +225,10 @@ impl Machine<'_> {
             Helper::GetAttachCookie => {
                 assert_eq!(r1, CONTEXT);
                 self.around.cookie
+            }
+            Helper::GetFuncIp => {
+                assert_eq!(r1, CONTEXT);
+                self.around.function
             }
             Helper::KtimeGetNs => self.around.time,
             Helper::GetCurrentPidTgid => u64::from(self.around.pid.0) << 32 | u64::from(self.around.pid.1),

@@ -102,6 +102,7 @@ impl Rig {
         let blueprint = self.blueprint(index as u32);
         let around = Surroundings {
             cookie: program::cookie(index as u32, found),
+            function: found.addresses.first().copied().unwrap_or_default(),
             loads: self.plan.memory != Memory::Read,
             ..around.clone()
         };
