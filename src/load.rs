@@ -12,11 +12,13 @@ use std::panic::Location;
 /// Everything that was loaded; dropping it unloads what nothing else holds.
 #[derive(Debug)]
 pub struct Loaded {
-    maps: Vec<OwnedFd>,
+    maps: Vec<(MapRef, OwnedFd)>,
     /// The programs, in the order of the blueprints.
     pub programs: Vec<Program>,
     /// The target of each program that the kernel refused, where every target has a program of its own.
     pub refused: Vec<(u32, LoadError)>,
+    /// What follows packets, in the order of the plan's trackers: the kernel need not take all.
+    pub trackers: Vec<Result<Program, LoadError>>,
 }
 
 /// A loaded program and what it is to be attached to.
@@ -33,7 +35,7 @@ pub struct Program {
 impl Loaded {
     /// The map that programs know as `map`.
     pub fn map(&self, map: MapRef) -> BorrowedFd<'_> {
-        self.maps[map.0 as usize].as_fd()
+        descriptor(&self.maps, map).as_fd()
     }
 }
 
@@ -143,26 +145,36 @@ pub fn load(blueprints: &Programs, stop: &Stop) -> Result<Loaded, LoadError> {
             (Err(error), _) => return Err(error),
         }
     }
+    let follow = |blueprint: &Blueprint| {
+        let fd = load_program(blueprint, &maps)?;
+        Ok(Program { fd, name: blueprint.code.name().to_owned(), targets: blueprint.targets.clone() })
+    };
+    let trackers = blueprints.trackers.iter().map(follow).collect();
     if programs.is_empty() && !refused.is_empty() {
         return Err(refused.swap_remove(0).1);
     }
-    Ok(Loaded { maps, programs, refused })
+    Ok(Loaded { maps, programs, refused, trackers })
 }
 
 /// After so many programs of one target, and not one that loads, the others are not tried.
 const HOPELESS: usize = 8;
 
-fn create_maps(blueprints: &Programs) -> Result<Vec<OwnedFd>, LoadError> {
+/// The map that programs know as `map`, which they can only name if it is there.
+fn descriptor(maps: &[(MapRef, OwnedFd)], map: MapRef) -> &OwnedFd {
+    &maps.iter().find(|(id, _)| *id == map).expect("programs name only maps that they come with").1
+}
+
+fn create_maps(blueprints: &Programs) -> Result<Vec<(MapRef, OwnedFd)>, LoadError> {
     let create = |map: &MapSpec| {
         bpf::map_create(map.kind, map.name, map.key, map.value, map.entries)
+            .map(|fd| (map.id, fd))
             .map_err(|error| LoadError::Map { name: map.name, error })
     };
     blueprints.maps.iter().map(create).collect()
 }
 
-fn encode(blueprint: &Blueprint, maps: &[OwnedFd]) -> Result<Vec<u64>, LoadError> {
-    let descriptor = |map: MapRef| maps[map.0 as usize].as_raw_fd();
-    blueprint.code.encode(descriptor).map_err(|error| LoadError::Encode(error.to_string()))
+fn encode(blueprint: &Blueprint, maps: &[(MapRef, OwnedFd)]) -> Result<Vec<u64>, LoadError> {
+    blueprint.code.encode(|map| descriptor(maps, map).as_raw_fd()).map_err(|error| LoadError::Encode(error.to_string()))
 }
 
 fn load_of<'a>(blueprint: &'a Blueprint, code: &'a [u64]) -> ProgLoad<'a> {
@@ -180,7 +192,7 @@ fn load_of<'a>(blueprint: &'a Blueprint, code: &'a [u64]) -> ProgLoad<'a> {
 pub fn verifier_log(blueprints: &Programs) -> Result<String, LoadError> {
     let mut text = String::new();
     let maps = create_maps(blueprints)?;
-    for blueprint in &blueprints.programs {
+    for blueprint in blueprints.programs.iter().chain(&blueprints.trackers) {
         let code = encode(blueprint, &maps)?;
         let mut log = vec![0; LOG_BYTES];
         let answer = bpf::prog_load(&load_of(blueprint, &code), &mut log);
@@ -194,7 +206,7 @@ pub fn verifier_log(blueprints: &Programs) -> Result<String, LoadError> {
 /// How much text of the verifier is asked for. It keeps the end of a longer one since Linux 6.4; before, it cuts.
 const LOG_BYTES: usize = 4 << 20;
 
-fn load_program(blueprint: &Blueprint, maps: &[OwnedFd]) -> Result<OwnedFd, LoadError> {
+fn load_program(blueprint: &Blueprint, maps: &[(MapRef, OwnedFd)]) -> Result<OwnedFd, LoadError> {
     let code = encode(blueprint, maps)?;
     let program = load_of(blueprint, &code);
     bpf::prog_load(&program, &mut []).or_else(|error| {

@@ -60,7 +60,7 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let lines = Lines::new(Settings::new(args), names, out);
     drop(host);
     let late = Late::new(&plan)?;
-    Run { args, say, stop, plan, loaded, hooks, events, late, lines }.follow()
+    Run { args, say, stop, plan, loaded, hooks, events, late, lines, full: false }.follow()
 }
 
 /// Everything that is live.
@@ -74,6 +74,8 @@ struct Run<'a> {
     events: Events,
     late: Option<Late>,
     lines: Lines<'static>,
+    /// Whether it was said that the table of followed packets is full.
+    full: bool,
 }
 
 /// How long the formatter waits for records before it writes what it has.
@@ -129,6 +131,7 @@ impl Run<'_> {
             if written.elapsed() > STALE {
                 self.lines.idle();
                 written = Instant::now();
+                self.watch_table()?;
             }
         }
         self.finish(wanted)
@@ -147,6 +150,18 @@ impl Run<'_> {
         }
         self.say.listening();
         Ok(false)
+    }
+
+    /// Says once that packets find no room in the table of those that are followed.
+    fn watch_table(&mut self) -> Result<(), Error> {
+        if let Some(tracking) = &self.plan.tracking
+            && !self.full
+            && self.events.untracked()? > 0
+        {
+            self.full = true;
+            self.say.table_full(tracking.entries);
+        }
+        Ok(())
     }
 
     fn end(&mut self, end: End) {
@@ -170,6 +185,7 @@ impl Run<'_> {
         if complete && lost > known {
             self.lines.gap_at_end(lost - known);
         }
+        self.say.untracked(self.events.untracked()?);
         let counts = self.lines.finish();
         summary.written = counts.written;
         summary.lost = counts.dropped + if complete { lost } else { counts.lost };

@@ -4,6 +4,7 @@ use crate::attach::Hooks;
 use crate::error::Error;
 use crate::host::survey::Host;
 use crate::output::Counts;
+use crate::plan::track::By;
 use crate::plan::{Backend, Memory, Plan};
 use crate::sys::bpf::ProgStats;
 use std::cell::Cell;
@@ -54,6 +55,15 @@ impl Say {
     /// Which way in was taken, why none above it, and what cannot be seen by it.
     pub fn backend(&self, plan: &Plan, host: &Host, failed: &[(Backend, Error)]) {
         self.line(&format!("Tracing by {}{}", way(plan, host), reasons(failed)));
+        match plan.tracking.as_ref().map(|tracking| tracking.by) {
+            Some(By::Fentry) => self.line("Following packets by fentry"),
+            Some(By::Probes) => self.line("Following packets by probes: there is no fentry here"),
+            Some(By::Tracepoints) => self.line(
+                "Following packets by tracepoints: not into clones, copies, segments and fragments, and not past GRO \
+                 and TCP's receiver",
+            ),
+            None => {}
+        }
     }
 
     /// How far attaching is.
@@ -76,6 +86,12 @@ impl Say {
             text += &format!(", {} refused by the kernel", hooks.refused().len());
         }
         self.line(&text);
+        let trackers = plan.tracking.as_ref().map_or(&[][..], |tracking| &tracking.trackers);
+        let blind = hooks.blind().iter().filter_map(|&index| Some(trackers.get(index as usize)?.target.name.as_str()));
+        let blind: Vec<&str> = blind.collect();
+        if !blind.is_empty() {
+            self.line(&format!("warning: packets are not followed through {}", blind.join(", ")));
+        }
         if self.debug {
             for refused in hooks.refused() {
                 let name = plan.targets.get(refused.target as usize).map_or("?", |target| &target.name);
@@ -107,6 +123,20 @@ impl Say {
                 "warning: {count} events are not shown although they may match: the filter needs bytes that lie in \
                  fragments of their packets"
             ));
+        }
+    }
+
+    /// The table of followed packets is full for the first time.
+    pub fn table_full(&self, entries: u32) {
+        self.line(&format!(
+            "warning: {entries} packets are being followed and there is no room for more; --track-table-size makes room"
+        ));
+    }
+
+    /// How many packets were not followed at the end, if any.
+    pub fn untracked(&self, count: u64) {
+        if count > 0 {
+            self.line(&format!("warning: {count} packets were not followed because the table was full"));
         }
     }
 

@@ -1,7 +1,7 @@
 //! Plans: each file of `tests/plan/` holds a command line, a recorded host, and what is decided about them.
 //!
 //! `args` is the command line, `host` a directory of `tests/hosts`. `without` takes features from the host: `ring`,
-//! `cast`, `read`, `cookie`; `only` keeps the lines of the plan that start with one of its words (`record` stands for
+//! `cast`, `read`, `cookie`, `fentry`; `only` keeps the lines of the plan that start with one of its words (`record` stands for
 //! the whole layout). `BLESS=1 cargo test --test plan` rewrites the files.
 #![cfg(target_arch = "x86_64")] // as the recorded hosts are
 

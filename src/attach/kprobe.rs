@@ -66,9 +66,7 @@ impl Background {
 
 /// Attaches the first probe, to learn whether kprobes work here, and the others in the background.
 pub fn attach(loaded: &Loaded, plan: &Arc<Plan>, stop: &Stop) -> Result<Hooks, AttachError> {
-    let unusable = |what, error| AttachError::Backend { backend: Backend::Kprobe, what, error };
-    let pmu = std::fs::read_to_string(PMU).map_err(|error| unusable(PMU, error))?;
-    let pmu: u32 = pmu.trim().parse().map_err(|error| unusable(PMU, io::Error::other(error)))?;
+    let pmu = pmu()?;
     let mut work = Vec::new();
     for program in &loaded.programs {
         let fd = Arc::new(program.fd.try_clone().map_err(|error| unusable("copying a descriptor", error))?);
@@ -123,6 +121,16 @@ pub fn attach(loaded: &Loaded, plan: &Arc<Plan>, stop: &Stop) -> Result<Hooks, A
     Ok(hooks)
 }
 
+fn unusable(what: &'static str, error: io::Error) -> AttachError {
+    AttachError::Backend { backend: Backend::Kprobe, what, error }
+}
+
+/// The kernel's number for kprobes as perf events.
+pub fn pmu() -> Result<u32, AttachError> {
+    let pmu = std::fs::read_to_string(PMU).map_err(|error| unusable(PMU, error))?;
+    pmu.trim().parse().map_err(|error| unusable(PMU, io::Error::other(error)))
+}
+
 /// Answers that no other function would get differently.
 fn is_final(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES | libc::ENOSYS | libc::EOPNOTSUPP | libc::ENODEV))
@@ -134,8 +142,17 @@ fn probe(pmu: u32, address: u64, program: BorrowedFd<'_>, cookie: u64, plan: &Pl
         let link = bpf::link_perf_event(program, event.as_fd(), cookie)?;
         Ok(Probe { event, link: Some(link) })
     } else {
-        perf_event::set_bpf(event.as_fd(), program)?;
-        perf_event::enable(event.as_fd())?;
-        Ok(Probe { event, link: None })
+        enable(event, program)
     }
+}
+
+/// A kprobe at `address` that runs `program`, which can not tell it from others.
+pub fn without_cookie(pmu: u32, address: u64, program: BorrowedFd<'_>) -> io::Result<Probe> {
+    enable(perf_event::open_kprobe(pmu, Place::Address(address))?, program)
+}
+
+fn enable(event: OwnedFd, program: BorrowedFd<'_>) -> io::Result<Probe> {
+    perf_event::set_bpf(event.as_fd(), program)?;
+    perf_event::enable(event.as_fd())?;
+    Ok(Probe { event, link: None })
 }

@@ -3,6 +3,7 @@
 mod kprobe;
 mod kprobe_multi;
 mod tracing;
+mod track;
 
 use crate::load::Loaded;
 use crate::plan::{Backend, Plan};
@@ -22,6 +23,8 @@ pub struct Hooks {
     background: Option<kprobe::Background>,
     refused: Vec<Refused>,
     attached: usize,
+    /// Hooks that packets are not followed through: indices into the plan's trackers.
+    blind: Vec<u32>,
 }
 
 /// A target that the kernel did not let us attach to.
@@ -78,6 +81,21 @@ impl std::error::Error for AttachError {}
 /// Attaches all programs, unless `stop` is asked for meanwhile. The kprobe backend goes on in the background;
 /// [`Hooks::is_attaching`] tells when it is done.
 pub fn attach(loaded: &Loaded, plan: &Arc<Plan>, stop: &Stop) -> Result<Hooks, AttachError> {
+    // What was attached last runs first, except at tracepoints. A packet's end is told to the table after the line.
+    let mut hooks = Hooks::new();
+    if plan.backend != Backend::Tracepoint {
+        track::attach(loaded, plan, &mut hooks)?;
+    }
+    let mut all = targets(loaded, plan, stop)?;
+    all.links.append(&mut hooks.links);
+    all.blind.append(&mut hooks.blind);
+    if plan.backend == Backend::Tracepoint {
+        track::attach(loaded, plan, &mut all)?;
+    }
+    Ok(all)
+}
+
+fn targets(loaded: &Loaded, plan: &Arc<Plan>, stop: &Stop) -> Result<Hooks, AttachError> {
     let hooks = match plan.backend {
         Backend::KprobeMulti => kprobe_multi::attach(loaded, plan, stop)?,
         Backend::Kprobe => return kprobe::attach(loaded, plan, stop),
@@ -88,7 +106,7 @@ pub fn attach(loaded: &Loaded, plan: &Arc<Plan>, stop: &Stop) -> Result<Hooks, A
 
 impl Hooks {
     fn new() -> Hooks {
-        Hooks { links: Vec::new(), background: None, refused: Vec::new(), attached: 0 }
+        Hooks { links: Vec::new(), background: None, refused: Vec::new(), attached: 0, blind: Vec::new() }
     }
 
     /// An error if not a single target is attached.
@@ -127,6 +145,11 @@ impl Hooks {
                 self.links.extend(probe.into_fds());
             }
         }
+    }
+
+    /// The trackers that the kernel refused: indices into the plan's.
+    pub fn blind(&self) -> &[u32] {
+        &self.blind
     }
 
     /// The targets that the kernel refused, as far as known.

@@ -111,6 +111,11 @@ impl Events {
         self.counted(counter::LOST)
     }
 
+    /// Packets that could not be followed because the table was full, on all CPUs.
+    pub fn untracked(&self) -> io::Result<u64> {
+        self.counted(counter::UNTRACKED)
+    }
+
     /// Packets that were not judged because bytes of them lie in fragments, on all CPUs.
     pub fn unread(&self) -> io::Result<u64> {
         self.counted(counter::UNREAD)

@@ -4,7 +4,7 @@ use crate::btf::{Btf, Func, Struct};
 use crate::sys::bpf::{self, AttachType, MapType, ProgLoad, ProgType};
 use asm::{Asm, Helper, R0, R1, R2, R3, u64};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// The kernel's answer to a try: `Ok` if it works, else what it said.
@@ -54,6 +54,8 @@ pub struct Features {
     pub read_kernel: Answer,
     /// `bpf_get_attach_cookie` in kprobe programs (Linux 5.15).
     pub cookie: Answer,
+    /// fentry (Linux 5.5 on x86_64, 6.0 on arm64). `None` if nobody asked.
+    pub fentry: Option<Answer>,
 }
 
 impl Features {
@@ -68,7 +70,14 @@ impl Features {
             },
             read_kernel: read_kernel(),
             cookie: cookie(),
+            fentry: None,
         }
+    }
+
+    /// Tries fentry, too.
+    #[must_use]
+    pub fn and_fentry(self, btf: &Btf) -> Features {
+        Features { fentry: Some(fentry(btf)), ..self }
     }
 }
 
@@ -101,19 +110,27 @@ fn cookie() -> Answer {
     finish(a, ProgType::Kprobe).map(drop)
 }
 
+/// A program for a function that every kernel has; where loading does not tell, it is attached for a moment.
+fn fentry(btf: &Btf) -> Answer {
+    let missing = |_| io::Error::new(io::ErrorKind::Unsupported, "kfree_skbmem is not in the kernel's BTF");
+    let function = btf.find::<Func>("kfree_skbmem").map_err(missing)?.id().0;
+    let program = load(Asm::new("try_fentry"), ProgType::Tracing, AttachType::TraceFentry, function)?;
+    match cfg!(target_arch = "x86_64") {
+        true => Ok(()),
+        false => bpf::raw_tracepoint_open(program.as_fd(), None).map(drop),
+    }
+}
+
 /// Adds the end of a program and loads it.
-fn finish(mut a: Asm, kind: ProgType) -> io::Result<OwnedFd> {
+fn finish(a: Asm, kind: ProgType) -> io::Result<OwnedFd> {
+    load(a, kind, AttachType::None, 0)
+}
+
+fn load(mut a: Asm, kind: ProgType, attach: AttachType, attach_btf_id: u32) -> io::Result<OwnedFd> {
     a.mov(R0, 0);
     a.exit();
     let program = a.finish().map_err(|error| io::Error::other(error.to_string()))?;
     let code = program.encode(|_| -1).map_err(|error| io::Error::other(error.to_string()))?;
-    let load = ProgLoad {
-        kind,
-        attach: AttachType::None,
-        name: program.name(),
-        code: &code,
-        attach_btf_id: 0,
-        attach_to: None,
-    };
+    let load = ProgLoad { kind, attach, name: program.name(), code: &code, attach_btf_id, attach_to: None };
     bpf::prog_load(&load, &mut [])
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 pub mod features;
 pub mod functions;
 pub mod kallsyms;
+pub mod life;
 pub mod lines;
 pub mod modules;
 pub mod netns;

@@ -3,8 +3,11 @@
 use super::features::{Features, Lockdown};
 use super::functions::{self, List};
 use super::kallsyms::Source;
+use super::life::LIFE;
 use super::resolve::Reading;
-use super::{Finder, ListError, LoadError, NameSet, Roots, Symbols, SymbolsError, Targets, modules, netns};
+use super::{
+    Finder, ListError, LoadError, NameSet, Roots, SkbFunction, Symbols, SymbolsError, Targets, modules, netns,
+};
 use crate::btf::{Arch, Btf, Enum, Enumerator};
 use crate::cli::{Args, NetnsSpec};
 use crate::sys;
@@ -31,6 +34,8 @@ pub struct Host {
     pub cpus: u32,
     /// The functions with an skb that `--filter-func` keeps.
     pub functions: Targets,
+    /// The functions of [`super::life::LIFE`] that this kernel has, if packets are to be followed.
+    pub life: Vec<SkbFunction>,
     /// Why the list of traceable functions was not used.
     pub no_list: Option<ListError>,
     /// Why functions have no addresses: kprobes have no place to go then.
@@ -137,7 +142,10 @@ impl Host {
     pub fn read(args: &Args, roots: &Roots) -> Result<Host, HostError> {
         let cpus = sys::bpf::possible_cpus().unwrap_or(1) as u32;
         let own_types = own_types(args, roots);
-        Host::with(args, roots, cpus, |btf| Features::try_all(btf, own_types))
+        Host::with(args, roots, cpus, |btf| match args.filter_track_skb && own_types {
+            true => Features::try_all(btf, own_types).and_fentry(btf),
+            false => Features::try_all(btf, own_types),
+        })
     }
 
     /// As [`Host::read`], but asks the running kernel nothing unless `roots` are its own: `features` says what programs
@@ -155,7 +163,8 @@ impl Host {
         let btf = Arc::new(btf);
         let mut functions = Targets::default();
         let finder = Finder::new(&btf, Arch::HOST);
-        functions.find(&btf, &finder, None, |name| wanted.has(name));
+        let follows = |name: &str| args.filter_track_skb && LIFE.contains(&name);
+        functions.find(&btf, &finder, None, |name| wanted.has(name) || follows(name));
         let module_names = if args.all_kmods { modules::list(&roots.sys) } else { args.kmods.clone() };
         for name in &module_names {
             let module = modules::load(&roots.sys, name, btf.clone()).map_err(HostError::Btf)?;
@@ -164,6 +173,9 @@ impl Host {
         }
         let own_types = own_types(args, roots);
         let (no_list, no_symbols) = locate(&mut functions, roots, own_types.then_some(&*btf));
+        let followed = functions.functions.iter().filter(|f| f.module.is_none() && follows(&f.name));
+        let life = followed.cloned().collect();
+        functions.functions.retain(|f| wanted.has(&f.name));
         let features = features(&btf);
         let lockdown = Lockdown::read(&roots.sys);
         Ok(Host {
@@ -174,6 +186,7 @@ impl Host {
             lockdown,
             cpus,
             functions,
+            life,
             no_list,
             no_symbols,
             wanted,

@@ -1,8 +1,9 @@
 //! The decisions.
 
 use super::kernel::Kernel;
+use super::track::Tracking;
 use super::{Backend, Columns, Filters, Memory, Plan, PlanError, Target, Transport, targets};
-use crate::btf::PointerSet;
+use crate::btf::{PointerSet, Struct};
 use crate::cli::{Args, EventBuffer, Timestamp};
 use crate::host::features::Lockdown;
 use crate::host::survey::Host;
@@ -22,13 +23,12 @@ pub fn check(args: &Args) -> Result<(), PlanError> {
 }
 
 /// Flags whose features do not exist yet.
-const NOT_YET: [&str; 16] = [
+const NOT_YET: [&str; 15] = [
     "--filter-non-skb-funcs",
     "--filter-skb-expr",
     "--filter-trace-tc",
     "--filter-trace-xdp",
     "--filter-track-bpf-helpers",
-    "--filter-track-skb",
     "--filter-track-skb-by-stackid",
     "--filter-tunnel-pcap-l2",
     "--filter-tunnel-pcap-l3",
@@ -88,16 +88,33 @@ impl Plan {
             _ => Identity::Index,
         };
         let filters = Filters { mark: args.filter_mark, netns: host.netns, ifindex: host.ifindex, packet };
+        let tracking = match args.filter_track_skb && !filters.is_empty() {
+            true => Some(tracking(args, host, backend, memory)?),
+            false => None,
+        };
         Ok(Plan {
             backend,
             memory,
             transport: transport(args, host, memory),
             targets,
             filters,
+            tracking,
             layout: columns.layout(identity),
             kernel,
         })
     }
+}
+
+/// What follows packets. Where every packet matches nothing has to be followed.
+fn tracking(args: &Args, host: &Host, backend: Backend, memory: Memory) -> Result<Tracking, PlanError> {
+    if memory == Memory::Direct {
+        return Err(PlanError::NoTracking {
+            why: "programs cannot read packets here, so they do not know which match",
+        });
+    }
+    let skb_size = host.btf.find::<Struct>("sk_buff").map_or(0, |skb| skb.size());
+    Tracking::new(host, backend, args.track_table_size, skb_size)
+        .ok_or(PlanError::NoTracking { why: "where they end cannot be hooked" })
 }
 
 /// The pcap expression for packets with an Ethernet header; `program` gives packets without one a virtual header.

@@ -3,6 +3,7 @@
 pub mod kernel;
 pub mod make;
 pub mod targets;
+pub mod track;
 
 use crate::btf::PathError;
 pub use crate::cli::{Backend, Mark};
@@ -11,6 +12,7 @@ use filter_compiler::Graph;
 use kernel::Kernel;
 use std::fmt;
 pub use targets::Target;
+use track::Tracking;
 
 /// What will be traced and how. A pure function of the command line and the host.
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ pub struct Plan {
     pub targets: Vec<Target>,
     /// What a packet must pass.
     pub filters: Filters,
+    /// What follows a packet that matched once.
+    pub tracking: Option<Tracking>,
     /// The fields of a record.
     pub layout: Layout,
     /// Where the members of kernel structures lie.
@@ -181,6 +185,9 @@ impl fmt::Display for Plan {
                 writeln!(f, "filter   {line}")?;
             }
         }
+        if let Some(tracking) = &self.tracking {
+            write!(f, "{tracking}")?;
+        }
         write!(f, "{}", self.layout)?;
         for target in &self.targets {
             writeln!(f, "target   {target}")?;
@@ -202,6 +209,11 @@ pub enum PlanError {
     NoFunction {
         /// The way in.
         backend: &'static str,
+    },
+    /// Packets cannot be followed.
+    NoTracking {
+        /// What is missing.
+        why: &'static str,
     },
     /// `--filter-func` keeps none.
     NoMatch {
@@ -231,6 +243,7 @@ impl fmt::Display for PlanError {
             PlanError::NoFunction { backend } => write!(f, "cannot find a kernel function to trace by {backend}"),
             PlanError::NoAddresses { why, .. } => write!(f, "functions have no addresses here: {why}"),
             PlanError::Unreadable { why } => write!(f, "programs may not read kernel memory: {why}"),
+            PlanError::NoTracking { why } => write!(f, "packets cannot be followed (--filter-track-skb): {why}"),
             PlanError::NoMatch { backend } => {
                 f.write_str("cannot find a matching kernel function: --filter-func keeps none")?;
                 backend.map_or(Ok(()), |backend| write!(f, " to trace by {backend}"))

@@ -119,7 +119,7 @@ impl Entry {
     }
 
     /// Where argument `position` (from 1) lies in the context.
-    fn argument(&self, position: u8) -> i32 {
+    pub(super) fn argument(&self, position: u8) -> i32 {
         match self {
             Entry::Registers { .. } => REGISTERS.args[usize::from(position) - 1],
             Entry::Words { .. } => 8 * (i32::from(position) - 1),

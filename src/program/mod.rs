@@ -1,7 +1,8 @@
 //! The programs of a run, as blueprints: instructions and maps, no descriptors.
 //!
 //! Each file emits one thing: [`hook`] the way in, [`filter`] the cheap tests, [`locate`] where the packet starts,
-//! [`packet`] the pcap expression, [`capture`] the record; [`read`] is how they all read memory. Register use:
+//! [`packet`] the pcap expression, [`track`] what follows a packet, [`capture`] the record; [`read`] is how they all read
+//! memory. Register use:
 //! R6 context, R7 skb, R8 packet (later: a device or route), R9 index into the packet (later: the record).
 
 pub mod arch;
@@ -12,9 +13,11 @@ mod locate;
 mod packet;
 mod read;
 mod tag;
+pub mod track;
 
 pub use hook::{Entry, cookie};
 
+use crate::plan::track::is_after_death;
 use crate::plan::{Backend, Memory, Plan, Transport};
 use crate::sys::bpf::{AttachType, MapType, ProgType};
 use asm::{Asm, MapRef, R0};
@@ -35,13 +38,17 @@ pub mod counter {
     pub const LOST: u32 = 0;
     /// Packets that do not match because the expression needs bytes of them that are in fragments. They are not read.
     pub const UNREAD: u32 = 8;
+    /// Packets that could not be followed because there is no room for their address.
+    pub const UNTRACKED: u32 = 16;
     /// How many bytes all of them take.
-    pub const SIZE: u32 = 16;
+    pub const SIZE: u32 = 24;
 }
 
 /// A map to be created. Sizes in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MapSpec {
+    /// What programs call it.
+    pub id: MapRef,
     /// Kind of map.
     pub kind: MapType,
     /// Name that `bpftool map` shows.
@@ -74,10 +81,12 @@ pub struct Blueprint {
 /// Everything that is to be loaded.
 #[derive(Debug)]
 pub struct Programs {
-    /// The maps, in the order of their [`MapRef`]s.
+    /// The maps.
     pub maps: Vec<MapSpec>,
     /// The programs.
     pub programs: Vec<Blueprint>,
+    /// What follows packets, in the order of the plan's trackers.
+    pub trackers: Vec<Blueprint>,
 }
 
 impl fmt::Display for Programs {
@@ -89,7 +98,7 @@ impl fmt::Display for Programs {
                 map.name, map.kind, map.key, map.value, map.entries
             )?;
         }
-        for program in &self.programs {
+        for program in self.programs.iter().chain(&self.trackers) {
             let count = program.targets.len();
             writeln!(
                 f,
@@ -139,8 +148,11 @@ pub fn build(plan: &Plan) -> Result<Programs, BuildError> {
     let mut programs = Vec::new();
     match plan.backend {
         Backend::KprobeMulti | Backend::Kprobe => {
-            for skb_arg in 1..=5 {
-                let targets = plan.targets_where(|target| target.skb_arg == skb_arg);
+            for (skb_arg, after_death) in (1..=5).flat_map(|position| [(position, false), (position, true)]) {
+                let targets = plan.targets_where(|target| {
+                    target.skb_arg == skb_arg
+                        && after_death == (plan.tracking.is_some() && is_after_death(&target.name))
+                });
                 if targets.is_empty() {
                     continue;
                 }
@@ -149,8 +161,9 @@ pub fn build(plan: &Plan) -> Result<Programs, BuildError> {
                 reason_args.sort_unstable();
                 reason_args.dedup();
                 let entry = Entry::Registers { skb_arg, identity: plan.layout.identity, reason_args };
+                let name = format!("whither_arg{skb_arg}{}", if after_death { "_end" } else { "" });
                 programs.push(Blueprint {
-                    code: emit(plan, &entry, format!("whither_arg{skb_arg}"))?,
+                    code: emit(plan, &entry, after_death, name)?,
                     kind: ProgType::Kprobe,
                     attach: match plan.backend {
                         Backend::KprobeMulti => AttachType::TraceKprobeMulti,
@@ -171,33 +184,55 @@ pub fn build(plan: &Plan) -> Result<Programs, BuildError> {
                     (true, Memory::Direct) => (ProgType::Tracing, AttachType::TraceRawTp, target.btf_id),
                     (true, _) => (ProgType::RawTracepoint, AttachType::None, 0),
                 };
-                let code = emit(plan, &entry, target.name.clone())?;
+                let code = emit(plan, &entry, is_after_death(&target.name), target.name.clone())?;
                 programs.push(Blueprint { code, kind, attach, btf_id, targets: vec![index as u32], own_target: true });
             }
         }
     }
-    Ok(Programs { maps: maps(plan), programs })
+    let trackers = match &plan.tracking {
+        Some(tracking) => track::build(plan, tracking)?,
+        None => Vec::new(),
+    };
+    Ok(Programs { maps: maps(plan), programs, trackers })
 }
 
 fn maps(plan: &Plan) -> Vec<MapSpec> {
     let events = match plan.transport {
         Transport::Ring { bytes } => {
-            MapSpec { kind: MapType::RingBuf, name: "whither_events", key: 0, value: 0, entries: bytes }
+            MapSpec { id: EVENTS, kind: MapType::RingBuf, name: "whither_events", key: 0, value: 0, entries: bytes }
         }
-        Transport::Perf { cpus, .. } => {
-            MapSpec { kind: MapType::PerfEventArray, name: "whither_events", key: 4, value: 4, entries: cpus }
-        }
+        Transport::Perf { cpus, .. } => MapSpec {
+            id: EVENTS,
+            kind: MapType::PerfEventArray,
+            name: "whither_events",
+            key: 4,
+            value: 4,
+            entries: cpus,
+        },
     };
-    vec![
+    let mut maps = vec![
         events,
-        MapSpec { kind: MapType::PerCpuArray, name: "whither_counts", key: 4, value: counter::SIZE, entries: 1 },
-        MapSpec { kind: MapType::Array, name: "whither_shared", key: 4, value: 8, entries: 1 },
-        MapSpec { kind: MapType::Array, name: "whither_silent", key: 4, value: 8, entries: 1 },
-    ]
+        MapSpec {
+            id: COUNTERS,
+            kind: MapType::PerCpuArray,
+            name: "whither_counts",
+            key: 4,
+            value: counter::SIZE,
+            entries: 1,
+        },
+        MapSpec { id: SHARED, kind: MapType::Array, name: "whither_shared", key: 4, value: 8, entries: 1 },
+        MapSpec { id: SILENT, kind: MapType::Array, name: "whither_silent", key: 4, value: 8, entries: 1 },
+    ];
+    if let Some(tracking) = &plan.tracking {
+        maps.extend(track::maps(tracking));
+    }
+    maps
 }
 
-/// Emits one program: enter, cheap tests, packet expression, record.
-fn emit(plan: &Plan, entry: &Entry, name: String) -> Result<asm::Program, BuildError> {
+/// Emits one program: enter, followed already?, cheap tests, packet expression, follow, record.
+///
+/// `after_death`: for a function that is handed skbs that have ended; those are not followed any further.
+fn emit(plan: &Plan, entry: &Entry, after_death: bool, name: String) -> Result<asm::Program, BuildError> {
     let mut asm = Asm::new(name);
     let a = &mut asm;
     let drop = a.label();
@@ -223,6 +258,10 @@ fn emit(plan: &Plan, entry: &Entry, name: String) -> Result<asm::Program, BuildE
         locate::network(a, &plan.kernel, &view, found);
         capture::send(a, plan, entry, &view, found, drop);
     } else {
+        let (followed, send) = (a.label(), a.label());
+        if plan.tracking.is_some() {
+            track::known(a, after_death, followed);
+        }
         let early = a.stack_mark();
         let tests = view(a, plan, &[&filter::wanted(plan), &located, &packet::wanted(plan)]);
         filter::metadata(a, plan, &tests, drop);
@@ -233,6 +272,18 @@ fn emit(plan: &Plan, entry: &Entry, name: String) -> Result<asm::Program, BuildE
             locate::network(a, &plan.kernel, &tests, found);
         }
         a.stack_release(early);
+        if plan.tracking.is_some() {
+            if !after_death {
+                track::remember(a, asm::R7);
+            }
+            a.jump(send);
+            a.bind(followed);
+            let early = a.stack_mark();
+            let view = view(a, plan, &[&located]);
+            locate::network(a, &plan.kernel, &view, found);
+            a.stack_release(early);
+        }
+        a.bind(send);
         capture::unless_silent(a, drop);
         let view = view(a, plan, &[&captured]);
         capture::send(a, plan, entry, &view, found, drop);

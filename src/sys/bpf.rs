@@ -50,6 +50,8 @@ pub enum AttachType {
     TraceRawTp = 23,
     /// Entry of a kernel function or BPF program.
     TraceFentry = 24,
+    /// Return from a kernel function or BPF program.
+    TraceFexit = 25,
     /// Perf event (kprobe, tracepoint). Since Linux 5.15.
     PerfEvent = 41,
     /// Many kprobes at once. Since Linux 5.18.

@@ -50,6 +50,7 @@ cases! {
     signal_while_starting,
     signals_leave_nothing,
     tcp_two_netns,
+    track_vxlan,
     udp_two_netns,
     vlan,
     without_btf,

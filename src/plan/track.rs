@@ -1,0 +1,207 @@
+//! How packets are followed once they matched: by the address of their skb, from hooks where an skb is copied or ends.
+
+use super::{Backend, Target};
+use crate::host::SkbFunction;
+use crate::host::survey::Host;
+use std::fmt;
+
+/// What follows packets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tracking {
+    /// How many skbs can be followed at a time.
+    pub entries: u32,
+    /// How the hooks get in.
+    pub by: By,
+    /// The hooks.
+    pub trackers: Vec<Tracker>,
+    /// Bytes of a `struct sk_buff`.
+    pub skb_size: u32,
+}
+
+/// How trackers get in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// fentry and fexit. Unlike kprobes they are not skipped while another probe runs on their CPU, and a hook that is
+    /// skipped where an skb ends leaves its address behind, to match a stranger.
+    Fentry,
+    /// As the functions that are traced: where there is no fentry.
+    Probes,
+    /// Tracepoints: copies are not seen.
+    Tracepoints,
+}
+
+/// A hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tracker {
+    /// Where.
+    pub target: Target,
+    /// What for.
+    pub does: Does,
+}
+
+/// What a function does with the life of an skb.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Does {
+    /// Argument 1 becomes a copy of argument 2, or a part of it.
+    Copies,
+    /// The skb gets another buffer. If it shared the old one, [`Does::Releases`] follows, and the skb lives on.
+    Expands,
+    /// The skb begins to end; whatever it did before is over.
+    Dies,
+    /// The data are released. Unless the skb gets another buffer this is its end; only functions of
+    /// [`is_after_death`] still hear of it.
+    Releases,
+    /// The memory of the skb is free for the next one.
+    Frees,
+    /// As [`Does::Frees`], if argument 2 is true.
+    FreesIf,
+    /// As [`Does::Frees`], for whatever memory starts at argument 2: there may be two skbs, one behind the other
+    /// (`struct sk_buff_fclones`).
+    FreesMemory,
+}
+
+impl fmt::Display for Does {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Does::Copies => "copies",
+            Does::Expands => "gets another buffer",
+            Does::Dies => "begins to end",
+            Does::Releases => "releases the data",
+            Does::Frees => "frees",
+            Does::FreesIf => "frees if asked to",
+            Does::FreesMemory => "frees any memory",
+        })
+    }
+}
+
+/// What a function of [`crate::host::life::LIFE`] does.
+fn does(name: &str) -> Option<Does> {
+    Some(match name {
+        "__copy_skb_header" | "skb_copy_header" | "ip_copy_metadata" | "ip6_copy_metadata" => Does::Copies,
+        "pskb_expand_head" => Does::Expands,
+        "skb_release_head_state" => Does::Dies,
+        "skb_release_data" => Does::Releases,
+        "kfree_skbmem" | "napi_skb_cache_put" | "napi_skb_free_stolen_head" | "napi_reuse_skb" => Does::Frees,
+        "kfree_skb_partial" => Does::FreesIf,
+        _ => return None,
+    })
+}
+
+/// Without these packets are not followed at all: what ends would not be seen, and its address would match strangers.
+const ESSENTIAL: [&str; 2] = ["skb_release_data", "kfree_skbmem"];
+
+/// Functions that are handed an skb that ends or has ended: one that matches there is shown, but not followed.
+///
+/// The callbacks of zero-copy sending run inside `skb_release_data`.
+const AFTER_DEATH: [&str; 9] = [
+    "skb_release_head_state",
+    "skb_release_data",
+    "skb_free_head",
+    "kfree_skbmem",
+    "napi_skb_cache_put",
+    "napi_skb_free_stolen_head",
+    "msg_zerocopy_callback",
+    "msg_zerocopy_complete",
+    "sock_zerocopy_callback",
+];
+
+/// Whether the function `name` is handed skbs that have ended.
+pub fn is_after_death(name: &str) -> bool {
+    AFTER_DEATH.contains(&name)
+}
+
+/// The tracepoints that tell of the end of an skb: dropped, consumed, handed to TCP's receiver or to GRO, which end it
+/// without telling.
+const ENDS: [(&str, Does); 6] = [
+    ("kfree_skb", Does::Frees),
+    ("consume_skb", Does::Frees),
+    ("tcp_probe", Does::Frees),
+    ("napi_gro_receive_entry", Does::Frees),
+    ("napi_gro_frags_entry", Does::Frees),
+    ("kmem_cache_free", Does::FreesMemory),
+];
+
+impl Tracking {
+    /// Decides how skbs are followed while `backend` traces; `None` if this host has not what it takes.
+    pub fn new(host: &Host, backend: Backend, entries: u32, skb_size: u32) -> Option<Tracking> {
+        let (by, trackers) = match backend {
+            Backend::Tracepoint => (By::Tracepoints, ends(host)),
+            _ => {
+                let by = if matches!(host.features.fentry, Some(Ok(()))) { By::Fentry } else { By::Probes };
+                (by, hooks(host, by))
+            }
+        };
+        let tracking = Tracking { entries, by, trackers, skb_size };
+        tracking.is_sound(&[]).then_some(tracking)
+    }
+
+    /// Whether every end is seen if the trackers with the indices `failed` are left out.
+    pub fn is_sound(&self, failed: &[u32]) -> bool {
+        let left =
+            (0u32..).zip(&self.trackers).filter(|(index, _)| !failed.contains(index)).map(|(_, tracker)| tracker);
+        match self.by {
+            By::Tracepoints => left.count() == ENDS.len(),
+            _ => left.filter(|tracker| ESSENTIAL.contains(&tracker.target.name.as_str())).count() == ESSENTIAL.len(),
+        }
+    }
+}
+
+fn hooks(host: &Host, by: By) -> Vec<Tracker> {
+    let usable = |function: &&SkbFunction| match by {
+        By::Fentry => function.fentry.is_ok(),
+        _ => !function.addresses.is_empty(),
+    };
+    let hook = |function: &SkbFunction| Some(Tracker { does: does(&function.name)?, target: Target::from(function) });
+    host.life.iter().filter(usable).filter_map(hook).collect()
+}
+
+fn ends(host: &Host) -> Vec<Tracker> {
+    let skb = crate::btf::PointerSet::to_struct(&host.btf, "sk_buff");
+    let end = |&(name, does): &(&str, Does)| {
+        let tracepoint = host.btf.tracepoint(name).ok()?;
+        let position = match does {
+            Does::FreesMemory => 1,
+            _ => tracepoint.args().position(|arg| skb.has_pointer(arg))?,
+        };
+        let target = Target {
+            name: name.to_owned(),
+            module: None,
+            addresses: Vec::new(),
+            skb_arg: u8::try_from(position + 1).ok()?,
+            reason_arg: None,
+            btf_id: 0,
+            is_tracepoint: true,
+        };
+        Some(Tracker { target, does })
+    };
+    ENDS.iter().filter_map(end).collect()
+}
+
+impl fmt::Display for Tracking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by = match self.by {
+            By::Fentry => "fentry",
+            By::Probes => "probes",
+            By::Tracepoints => "tracepoints",
+        };
+        writeln!(f, "follow   {} packets, by {by}", self.entries)?;
+        for Tracker { target, does } in &self.trackers {
+            writeln!(f, "follow   {:<30} {does}, skb is argument {}", target.name, target.skb_arg)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::life::LIFE;
+
+    #[test]
+    fn what_every_function_does_is_known() {
+        for name in LIFE {
+            assert!(does(name).is_some(), "{name}");
+        }
+        assert!(ESSENTIAL.iter().all(|name| LIFE.contains(name)));
+    }
+}
