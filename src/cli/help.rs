@@ -38,22 +38,30 @@ pub(super) fn text(command: &Command, program: &str) -> String {
 fn line(out: &mut String, arg: &Arg) {
     let short = arg.get_short().map_or("    ".into(), |short| format!("-{short}, "));
     let mut left = format!("  {short}--{}", arg.get_long().unwrap_or_default());
-    let is_toggle =
-        matches!(arg.get_action(), ArgAction::Set) && arg.get_num_args().is_some_and(|n| n.min_values() == 0);
-    if let Some(name) = arg.get_value_names().and_then(|names| names.first()).filter(|_| !is_toggle) {
+    if let Some(name) = arg.get_value_names().and_then(|names| names.first()).filter(|_| !is_toggle(arg)) {
         let _ = write!(left, " {name}");
     }
     let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
     let _ = write!(out, "{left:COLUMN$} {help}");
-    let default = arg.get_default_values().first().map(|value| value.to_string_lossy()).unwrap_or_default();
-    match default.as_ref() {
-        "" | "false" | "0" | "0/0" | "none" => {}
-        "true" => out.push_str(" (on; off with =false)"),
-        other => {
+    match default(arg).as_deref() {
+        None => {}
+        Some("true") => out.push_str(" (on; off with =false)"),
+        Some(other) => {
             let _ = write!(out, " (default {other})");
         }
     }
     out.push('\n');
+}
+
+/// Whether `arg` is a boolean, which takes a value only after `=`.
+pub(super) fn is_toggle(arg: &Arg) -> bool {
+    matches!(arg.get_action(), ArgAction::Set) && arg.get_num_args().is_some_and(|n| n.min_values() == 0)
+}
+
+/// The default of `arg`, if it is worth a word: not for what is off or empty.
+pub(super) fn default(arg: &Arg) -> Option<String> {
+    let default = arg.get_default_values().first()?.to_string_lossy();
+    (!matches!(default.as_ref(), "" | "false" | "0" | "0/0" | "none")).then(|| default.into_owned())
 }
 
 /// `whither VERSION (COMMIT, TARGET)`, or with pwru's name if it was started by that name.

@@ -63,6 +63,18 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, Misuse
     Ok(Command::Trace(Box::new(args)))
 }
 
+/// Everything that can be typed, for the manual page and for completions in shells.
+pub fn definition() -> clap::Command {
+    let filter = command::<FilterArgs>().name("filter").about("Compile, print and try packet expressions");
+    let command = command::<Args>().about("Traces packets through the Linux kernel").subcommand(filter);
+    command.mut_args(|arg| {
+        let is_toggle = help::is_toggle(&arg);
+        let hide = help::default(&arg).is_none();
+        let arg = arg.hide_default_value(hide);
+        if is_toggle { arg.value_name("true|false") } else { arg }
+    })
+}
+
 fn parse_filter(argv: &[OsString], program: &str) -> Result<Command, Misuse> {
     let (mut args, _) = read::<FilterArgs>(argv, program)?;
     if args.help {
