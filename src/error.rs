@@ -67,7 +67,9 @@ impl Error {
     /// Whether another way in cannot help: a mistake of the user, or ours, or the end.
     pub fn is_ours(&self) -> bool {
         match self {
-            Error::Plan(error) => matches!(error, PlanError::NotYet(_) | PlanError::Expression(_)),
+            Error::Plan(error) => {
+                matches!(error, PlanError::NotYet(_) | PlanError::Expression(_) | PlanError::Field { .. })
+            }
             _ => self.is_stop() || matches!(self, Error::Program(_) | Error::Symbols(_) | Error::File { .. }),
         }
     }
@@ -85,7 +87,7 @@ impl Error {
     /// The exit code: 2 for what the user typed, 1 for everything else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Plan(PlanError::Expression(_)) | Error::Host(HostError::Pattern(_)) => 2,
+            Error::Plan(PlanError::Expression(_) | PlanError::Field { .. }) | Error::Host(HostError::Pattern(_)) => 2,
             _ => 1,
         }
     }

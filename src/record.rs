@@ -155,10 +155,34 @@ pub enum Identity {
     Address,
 }
 
+/// What a record is about: each kind has values of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Object {
+    /// A `struct sk_buff`.
+    Skb,
+    /// A `struct xdp_buff`.
+    Xdp,
+}
+
+/// Where a value lies that the user asked for by an expression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Bytes from the start of the record; a multiple of 8 unless the value has fewer.
+    pub offset: u32,
+    /// Bytes of the value.
+    pub size: u32,
+    /// A byte in the record: 1 if there is a value, 0 if it is behind a NULL pointer.
+    pub known: u32,
+}
+
 /// The fields of this run and their offsets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     offsets: [Option<u16>; Field::ALL.len()],
+    /// Values of skbs and of xdp_buffs. A record holds either, so they share their bytes.
+    values: [Vec<Place>; 2],
+    /// Where they start.
+    values_at: u32,
     size: u32,
     /// How programs that serve many functions tell which one was hit.
     pub identity: Identity,
@@ -176,7 +200,37 @@ impl Layout {
                 end = at + field.size();
             }
         }
-        Layout { offsets, size: end.next_multiple_of(8), identity }
+        let size = end.next_multiple_of(8);
+        Layout { offsets, values: [Vec::new(), Vec::new()], values_at: size, size, identity }
+    }
+
+    /// The same with values of these sizes, in this order, in records about `object`.
+    pub fn with_values(mut self, object: Object, sizes: impl IntoIterator<Item = u32>) -> Layout {
+        let mut places = Vec::new();
+        let mut end = self.values_at;
+        for size in sizes {
+            let at = end.next_multiple_of(size.next_power_of_two().min(8));
+            places.push(Place { offset: at, size, known: 0 });
+            end = at + size;
+        }
+        for place in &mut places {
+            place.known = end;
+            end += 1;
+        }
+        self.size = self.size.max(end.next_multiple_of(8));
+        self.values[object as usize] = places;
+        self
+    }
+
+    /// The values in records about `object`.
+    pub fn values(&self, object: Object) -> &[Place] {
+        &self.values[object as usize]
+    }
+
+    /// The bytes of a value in `record`; `None` if it has none.
+    pub fn value<'r>(&self, record: &'r [u8], place: Place) -> Option<&'r [u8]> {
+        let is_known = record.get(place.known as usize).is_some_and(|&known| known != 0);
+        record.get(place.offset as usize..(place.offset + place.size) as usize).filter(|_| is_known)
     }
 
     /// Where `field` starts, in bytes from the start of the record; `None` if this run does not have it.
@@ -225,6 +279,11 @@ impl fmt::Display for Layout {
                 writeln!(f, "  {at:>3} {:>2} {field:?}", field.size())?;
             }
         }
+        for (name, places) in ["skb", "xdp"].into_iter().zip(&self.values) {
+            for Place { offset, size, known } in places {
+                writeln!(f, "  {offset:>3} {size:>2} value of {name}, known by {known}")?;
+            }
+        }
         Ok(())
     }
 }
@@ -244,6 +303,23 @@ mod tests {
             end = at + field.size();
         }
         assert!(layout.size() >= end && layout.size().is_multiple_of(8));
+    }
+
+    #[test]
+    fn values_are_aligned_and_those_of_two_objects_share_their_bytes() {
+        let plain = Layout::new(&[Field::Mark], Identity::Index);
+        let layout = plain.clone().with_values(Object::Skb, [1, 8, 6, 16, 2]).with_values(Object::Xdp, [4]);
+        let at = |object| layout.values(object).iter().map(|place| (place.offset, place.known)).collect::<Vec<_>>();
+        assert_eq!(plain.size(), 40);
+        assert_eq!(at(Object::Skb), [(40, 82), (48, 83), (56, 84), (64, 85), (80, 86)]);
+        assert_eq!(at(Object::Xdp), [(40, 44)]);
+        assert_eq!(layout.size(), 88);
+        assert_eq!(plain.clone().with_values(Object::Skb, []), plain);
+        let mut record = vec![7; 88];
+        record[44] = 0;
+        assert_eq!(layout.value(&record, layout.values(Object::Skb)[2]), Some(&[7; 6][..]));
+        assert_eq!(layout.value(&record, layout.values(Object::Xdp)[0]), None);
+        assert_eq!(layout.value(&record[..80], layout.values(Object::Skb)[0]), None);
     }
 
     #[test]

@@ -10,9 +10,10 @@ use crate::host::survey::Host;
 use crate::late::Late;
 use crate::load::{self, Loaded};
 use crate::names::{Names, NoSymbols, Reasons, Symbols, TargetKind, TargetName};
-use crate::output::{self, Counts, End, Lines, Settings};
+use crate::output::{self, Counts, Details, End, Lines, Settings};
 use crate::plan::{Backend, Plan, PlanError, make};
 use crate::program;
+use crate::record::Object;
 use crate::say::Say;
 use crate::sys::stop::Stop;
 use crate::sys::{bpf, process};
@@ -60,7 +61,8 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let lines = Lines::new(Settings::new(args), names, out);
     drop(host);
     let late = Late::new(&plan)?;
-    Run { args, say, stop, plan, loaded, hooks, events, late, lines, full: false }.follow()
+    let details = Details::new(&plan);
+    Run { args, say, stop, plan, loaded, hooks, events, late, lines, details, full: false }.follow()
 }
 
 /// Everything that is live.
@@ -74,6 +76,7 @@ struct Run<'a> {
     events: Events,
     late: Option<Late>,
     lines: Lines<'static>,
+    details: Details,
     /// Whether it was said that the table of followed packets is full.
     full: bool,
 }
@@ -104,8 +107,12 @@ impl Run<'_> {
                             },
                             None => record,
                         };
-                        if wanted && let ControlFlow::Break(end) = self.lines.event(&decode(record, &self.plan.layout)?)
-                        {
+                        if !wanted {
+                            break;
+                        }
+                        let event = decode(record, &self.plan.layout)?;
+                        let extra = self.details.of(Object::Skb, record);
+                        if let ControlFlow::Break(end) = self.lines.event_with(&event, &extra) {
                             wanted = false;
                             self.end(end);
                         }

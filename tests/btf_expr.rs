@@ -46,11 +46,11 @@ fn meaning() {
     check("*(u32 *)(skb->cb + 8) == 1", "u32[(root +64 0x30) + 0] ==32 0x1");
     check("*(u32 *)&skb->cb[8] == 1", "u32[(root +64 0x30) + 0] ==32 0x1");
     check("((u32 *)skb->cb)[2] == 1", "u32[(root +64 0x30) + 0] ==32 0x1");
-    check("skb->cb[skb->pkt_type]", "u8[((root +64 0x28) +64 (s32to64(u8[root + 128].0..3) *64 0x1)) + 0] !=32 0x0");
+    check("skb->cb[skb->pkt_type]", "u8[((root +64 0x28) +64 u8[root + 128].0..3) + 0] !=32 0x0");
     // Headers.
     check(
         "((struct iphdr *)(skb->head + skb->network_header))->saddr == 0x0a000001",
-        "be32[(u64[root + 200] +64 (s32to64(u16[root + 184]) *64 0x1)) + 12] ==32 0xa000001",
+        "be32[(u64[root + 200] +64 u16[root + 184]) + 12] ==32 0xa000001",
     );
     check(
         "((struct tcphdr *)skb->data)->syn",
@@ -192,21 +192,36 @@ fn values_to_show() {
     let btf = kernel();
     let check = |text: &str, expected: &str| {
         let out = output(text, root(&btf, "skb")).unwrap_or_else(|e| panic!("{}", e.render()));
-        let ty = out.ty.map_or("-".to_owned(), |id| btf.get(id).unwrap().title());
-        let signs = [(out.signed, "signed"), (out.big_endian, "be")];
-        let signs: String = signs.iter().filter(|(on, _)| *on).map(|(_, sign)| format!(" {sign}")).collect();
-        assert_eq!(format!("{} {}{signs} {ty} = {}", out.name, out.size, out.value), expected, "{text}");
+        assert_eq!(out.to_string(), expected, "{text}");
     };
-    check("skb->mark", "mark 4 __u32 = u32[root + 168]");
-    check("skb->protocol", "protocol 2 be __be16 = u16[root + 180]");
-    check("skb->dev->ifindex", "ifindex 4 signed int = u32[u64[root + 16] + 224]");
-    check("skb->len + 14", "skb->len + 14 4 - = (u32[root + 112] +32 0xe)");
-    check("skb->cb[3]", "cb 1 char = u8[root + 43]");
-    check("skb->pkt_type", "pkt_type 1 __u8 = u8[root + 128]");
-    check("skb->dev->nd_net", "nd_net 8 possible_net_t = u64[u64[root + 16] + 280]");
-    check("skb->dev", "dev 8 struct net_device * = u64[root + 16]");
-    let too_wide = output("skb->cb", root(&btf, "skb")).unwrap_err();
-    assert_eq!(too_wide.to_string(), "a value of 48 bytes cannot be shown; 8 are the most");
+    check("skb->mark", "mark = u32[root + 168], 4 bytes: decimal");
+    check("skb->protocol", "protocol = u16[root + 180], 2 bytes: be EtherType");
+    check("skb->dev->ifindex", "ifindex = u32[u64[root + 16] + 224], 4 bytes: signed decimal");
+    check("skb->len + 14", "skb->len + 14 = (u32[root + 112] +32 0xe), 4 bytes: decimal");
+    check("skb->len > 14", "skb->len > 14 = bool(u32[root + 112] >32 0xe), 4 bytes: bool");
+    check("skb->cb[3]", "cb = u8[root + 43], 1 bytes: character");
+    check("skb->cb", "cb = bytes[root + 40], 48 bytes: bytes");
+    check("skb->pkt_type", "pkt_type = u8[root + 128], 1 bytes: decimal bits 0..3");
+    check("skb->dev->nd_net", "nd_net = u64[u64[root + 16] + 280], 8 bytes: pointer");
+    check("skb->dev", "dev = u64[root + 16], 8 bytes: pointer");
+    check("skb->dev->name", "name = bytes[u64[root + 16] + 304], 16 bytes: text");
+    check("skb->dev->dev_addr", "dev_addr = bytes[u64[u64[root + 16] + 1072] + 0], 6 bytes: Ethernet address");
+    check("&skb->mark", "&skb->mark = (root +64 0xa8), 8 bytes: pointer");
+    let ip = "((struct iphdr *)(skb->head + skb->network_header))";
+    let header = "(u64[root + 200] +64 u16[root + 184])";
+    check(&format!("{ip}->saddr"), &format!("saddr = u32[{header} + 12], 4 bytes: be IPv4 address"));
+    let tcp = "((struct tcphdr *)(skb->head + skb->transport_header))";
+    let header = "(u64[root + 200] +64 u16[root + 182])";
+    check(&format!("{tcp}->seq"), &format!("seq = u32[{header} + 4], 4 bytes: be decimal"));
+    check("skb->sk->__sk_common.skc_v6_daddr", "skc_v6_daddr = bytes[u64[root + 24] + 56], 16 bytes: IPv6 address");
+    check(
+        "*(struct udphdr *)skb->data",
+        "*(struct udphdr *)skb->data = bytes[u64[root + 208] + 0], 8 bytes: \
+         {source be decimal, dest be decimal, len be decimal, check decimal}",
+    );
+    let too_wide = output("*skb->dev", root(&btf, "skb")).unwrap_err();
+    assert_eq!(too_wide.to_string(), "a value of 2560 bytes cannot be shown; 1024 are the most");
+    assert!(output("*skb->dev->priv_flags", root(&btf, "skb")).is_err());
 }
 
 /// A little kernel memory: what is not written is 0.

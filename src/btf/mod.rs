@@ -13,10 +13,11 @@
 //!
 //! [`raw`] finds the records, [`types`] shows them as C types, [`lookup`] finds them by name, [`path`] turns
 //! `skb->dev->ifindex` into offsets (what clang and libbpf call CO-RE), [`dump`] prints declarations, [`abi`] says in
-//! which register an argument is, [`slice`] cuts out what a test or a report needs.
+//! which register an argument is, [`look`] how a value is shown, [`slice`] cuts out what a test or a report needs.
 
 pub mod abi;
 pub mod dump;
+pub mod look;
 pub mod lookup;
 pub mod path;
 pub mod raw;
@@ -24,6 +25,7 @@ pub mod slice;
 pub mod types;
 
 pub use abi::{Arch, FentryLimit};
+pub use look::Look;
 pub use lookup::{FindError, PointerSet, Tracepoint, closest};
 pub use path::{Bits, Hop, Leaf, Path, PathError, PathErrorKind, TypeName, Value};
 pub use raw::{Btf, BtfError, Kind, TypeId};

@@ -14,7 +14,7 @@ use super::lookup::NameIndex;
 use super::types::Type;
 
 /// A type number within one [`Btf`]. Number 0 is `void`; a module's own types continue where those of vmlinux end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct TypeId(pub u32);
 
 impl TypeId {

@@ -71,11 +71,11 @@ pub struct Args {
     #[arg(long, value_name = "MARK", value_parser = mark, default_value = "0/0", help_heading = "Packets")]
     pub filter_mark: Maybe<Mark>,
 
-    /// only packets with this field: one comparison, such as 'skb->len > 100'
+    /// only packets for which this holds: C, such as 'skb->len > 100 && skb->dev->ifindex == 2'
     #[arg(long, value_name = "EXPR", value_parser = maybe::<String>, default_value = "", help_heading = "Packets")]
     pub filter_skb_expr: Maybe<String>,
 
-    /// the same for XDP programs, such as 'xdp->rxq->dev->ifindex == 2'
+    /// only XDP buffers for which this holds: C, such as 'xdp->rxq->dev->ifindex == 2'
     #[arg(long, value_name = "EXPR", value_parser = maybe::<String>, default_value = "", help_heading = "Packets")]
     pub filter_xdp_expr: Maybe<String>,
 
@@ -139,11 +139,11 @@ pub struct Args {
     #[arg(long, help_heading = "Columns")]
     pub output_skb_cb: bool,
 
-    /// fields of the skb, such as skb->mark,skb->dev->name; at most 4
+    /// values of C expressions on the skb, such as skb->mark,skb->dev->name
     #[arg(long, value_name = "EXPRS", value_parser = checked_list, help_heading = "Columns")]
     pub output_skb_metadata: Vec<String>,
 
-    /// fields of the xdp_buff, such as xdp->rxq->dev->ifindex; at most 4
+    /// values of C expressions on the xdp_buff, such as xdp->rxq->dev->ifindex
     #[arg(long, value_name = "EXPRS", value_parser = checked_list, help_heading = "Columns")]
     pub output_xdp_metadata: Vec<String>,
 

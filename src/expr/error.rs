@@ -103,7 +103,9 @@ impl fmt::Display for ErrorKind {
             ErrorKind::DivisionByZero => f.write_str("division by zero"),
             ErrorKind::LongShift { count, bits } => write!(f, "a value of {bits} bits cannot be shifted by {count}"),
             ErrorKind::Btf(e) => e.fmt(f),
-            ErrorKind::TooWide(bytes) => write!(f, "a value of {bytes} bytes cannot be shown; 8 are the most"),
+            ErrorKind::TooWide(bytes) => {
+                write!(f, "a value of {bytes} bytes cannot be shown; {} are the most", super::resolve::MAX_OUTPUT)
+            }
         }
     }
 }

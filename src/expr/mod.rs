@@ -24,5 +24,5 @@ pub mod resolve;
 pub mod tree;
 
 pub use error::{Error, ErrorKind};
-pub use resolve::{Output, Root, condition, output};
+pub use resolve::{MAX_TEXT, Output, Root, Source, condition, output};
 pub use tree::{BinaryOp, Cmp, Cond, UnaryOp, Value, Width};

@@ -1,7 +1,12 @@
 //! What was typed to what it means: names, members, types, and C's conversions.
 
+use std::fmt;
+
+use crate::btf::look::{self, Form, Target};
 use crate::btf::path::Cursor;
-use crate::btf::{self, Btf, BtfError, Composite, Enum, Int, Kind, Leaf, PathErrorKind, Type, TypeId, Typedef, View};
+use crate::btf::{
+    self, Btf, BtfError, Composite, Enum, Int, Kind, Leaf, Look, PathErrorKind, Type, TypeId, Typedef, View,
+};
 
 use super::ast::{Binary, Expr, ExprKind, Span, Tag, TypeName, Unary};
 use super::error::{Error, ErrorKind};
@@ -30,19 +35,51 @@ pub fn condition(text: &str, root: Root<'_>) -> Result<Cond, Error> {
 pub struct Output {
     /// The last name in the text, as pwru labels it.
     pub name: String,
-    /// The value; of something in memory its bytes as a little-endian number, not swapped and not extended.
-    pub value: Value,
-    /// How many bytes of it count: 1 to 8.
-    pub size: u8,
-    /// The value is signed.
-    pub signed: bool,
-    /// The bytes are in network order.
-    pub big_endian: bool,
-    /// The part of the loaded bytes that a bit field takes.
-    pub bits: Option<btf::Bits>,
-    /// The type that it was declared with, to print it by; `None` if it was computed.
-    pub ty: Option<TypeId>,
+    /// Where it comes from.
+    pub source: Source,
+    /// How many bytes it has; of a string, how many are looked at.
+    pub size: u32,
+    /// How the bytes are shown.
+    pub look: Look,
 }
+
+/// Where a value to be shown comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A number of at most 8 bytes; of something in memory its bytes as a little-endian number, not swapped and not
+    /// extended.
+    Number(Value),
+    /// The bytes of an object.
+    Bytes {
+        /// Its address, or that of a larger one; NULL: no value.
+        base: Value,
+        /// Bytes from there.
+        offset: u32,
+    },
+    /// The string at this address, up to its NUL or as much of it as there is room for.
+    Text(Value),
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = ", self.name)?;
+        match &self.source {
+            Source::Number(value) => value.fmt(f)?,
+            Source::Bytes { base, offset } => write!(f, "bytes[{base} + {offset}]")?,
+            Source::Text(value) => write!(f, "text[{value}]")?,
+        }
+        write!(f, ", {} bytes: {}", self.size, self.look)
+    }
+}
+
+/// The longest value that can be shown, in bytes.
+pub const MAX_OUTPUT: u32 = 1024;
+
+/// How much of a string behind a pointer is shown, in bytes.
+pub const MAX_TEXT: u32 = 64;
+
+/// How much of it is looked at, so that it is known whether there is more; with its NUL.
+const TEXT: u32 = 72;
 
 /// The meaning of `text` as a value to be shown.
 pub fn output(text: &str, root: Root<'_>) -> Result<Output, Error> {
@@ -526,46 +563,59 @@ impl<'a> Resolver<'a> {
         let name = last_name(expr).unwrap_or_else(|| self.text.trim().to_owned());
         let place = match self.operand(expr)? {
             Operand::Place(place) => place,
-            Operand::Value(value, ty) => {
-                let (size, signed) = ((ty.width().bits() / 8) as u8, ty.signed());
-                return Ok(Output { name, value, size, signed, big_endian: false, bits: None, ty: None });
-            }
+            Operand::Value(value, ty) => return self.computed(name, value, ty, span),
         };
-        let leaf = self.leaf(&place, span)?;
-        if leaf.size == 0 || leaf.size > 8 {
-            return Err(self.error(ErrorKind::TooWide(leaf.size), span));
+        let t = self.at(span, place.cursor.ty().peel())?;
+        if let (Kind::Ptr, Some(pointee)) = (t.kind(), t.target())
+            && let Some(target) = Target::of(self.at(span, self.btf.get(pointee))?, &name)
+        {
+            let (value, _) = self.load(place, span)?;
+            return Ok(pointed(name, value, target));
         }
+        if matches!(t.kind(), Kind::Void | Kind::FuncProto) {
+            return Err(self.error(ErrorKind::NotAValue(t.title()), span));
+        }
+        let leaf = self.leaf(&place, span)?;
+        let look = Look::of(place.cursor.ty(), &name, leaf.bits);
+        let (Look::Number(_), Ok(size @ (1 | 2 | 4 | 8))) = (&look, u8::try_from(leaf.size)) else {
+            if leaf.size == 0 || leaf.size > MAX_OUTPUT {
+                return Err(self.error(ErrorKind::TooWide(leaf.size), span));
+            }
+            let source = Source::Bytes { base: place.base, offset: leaf.offset };
+            return Ok(Output { name, source, size: leaf.size, look });
+        };
         let object = self.at(span, place.object.peel())?;
         let whole = matches!(leaf.value, btf::Value::Aggregate) || Composite::from_type(object).is_none();
         let object = if whole { TypeId::VOID } else { object.id() };
-        // What has another size than a load is put together from several.
-        let mut value = Value::Const(0);
-        let mut at = 0;
-        while at < leaf.size {
-            let size = [8, 4, 2, 1].into_iter().find(|size| *size <= leaf.size - at).unwrap_or(1);
-            let load = Value::Load(Load {
-                base: Box::new(place.base.clone()),
-                object,
-                offset: leaf.offset + at,
-                size: size as u8,
-                swap: false,
-                bits: None,
-                signed: false,
-                to: Width::W64,
-            });
-            let shifted = Value::binary(BinaryOp::Shl, Width::W64, load, Value::Const(u64::from(at) * 8));
-            value = Value::binary(BinaryOp::Or, Width::W64, shifted, value);
-            at += size;
+        let base = Box::new(place.base);
+        let load =
+            Load { base, object, offset: leaf.offset, size, swap: false, bits: None, signed: false, to: Width::W64 };
+        Ok(Output { name, source: Source::Number(Value::Load(load)), size: leaf.size, look })
+    }
+
+    /// A value that is in no memory.
+    fn computed(&self, name: String, value: Value, ty: Ty, span: &Span) -> Result<Output, Error> {
+        if let Ty::Pointer(pointee) = ty
+            && let Some(target) = Target::of(self.at(span, self.btf.get(pointee))?, &name)
+        {
+            return Ok(pointed(name, value, target));
         }
-        Ok(Output {
-            name,
-            value,
-            size: leaf.size as u8,
-            signed: leaf.value.is_signed(),
-            big_endian: leaf.big_endian,
-            bits: leaf.bits,
-            ty: Some(leaf.ty),
-        })
+        let form = match (ty, &value) {
+            (Ty::Pointer(_), _) => Form::Pointer,
+            (_, Value::Bool(_)) => Form::Bool,
+            _ => Form::Decimal,
+        };
+        let signed = ty.signed() && form == Form::Decimal;
+        let look = Look::Number(look::Number { form, ..look::Number::decimal(signed) });
+        Ok(Output { name, source: Source::Number(value), size: ty.width().bits() / 8, look })
+    }
+}
+
+/// What a pointer leads to.
+fn pointed(name: String, pointer: Value, target: Target) -> Output {
+    match target {
+        Target::Text => Output { name, source: Source::Text(pointer), size: TEXT, look: Look::Text },
+        Target::Mac => Output { name, source: Source::Bytes { base: pointer, offset: 0 }, size: 6, look: Look::Mac },
     }
 }
 

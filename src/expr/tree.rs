@@ -269,7 +269,7 @@ impl Value {
             (Shl | Shr | Sar, left, Value::Const(count)) if count >= u64::from(width.bits()) => {
                 Value::binary(op, width, left, Value::Const(count % u64::from(width.bits())))
             }
-            (Add | Sub | Or | Xor | Shl | Shr | Sar, left, Value::Const(0)) => left,
+            (Add | Sub | Or | Xor | Shl | Shr | Sar, left, Value::Const(0)) | (Mul, left, Value::Const(1)) => left,
             (Add | Mul | And | Or | Xor, left @ Value::Const(_), right) => Value::binary(op, width, right, left),
             // `(p + 8) + 4`, as arrays in arrays make it.
             (Add, Value::Binary(Add, inner, of, first), Value::Const(second)) if inner == width => match *first {
@@ -289,6 +289,8 @@ impl Value {
     pub fn extend(from: u8, signed: bool, to: Width, of: Value) -> Value {
         match of {
             Value::Const(of) => Value::Const(extend(from, signed, to, of)),
+            // It has zeros above already.
+            Value::Load(load) if !load.signed && load.size < 4 && from == 32 => Value::Load(load),
             of => Value::Extend { from, signed, to, of: Box::new(of) },
         }
     }

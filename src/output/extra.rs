@@ -4,14 +4,15 @@ use crate::decode::Tuple;
 use crate::names::clean;
 
 use super::number::{decimal, hex_fixed};
+use super::value::Values;
 
 /// What a line has besides its event; empty where the run does not ask for it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Extra<'e> {
     /// The packet inside the tunnel.
     pub tunnel: Tuple,
-    /// Fields that the user named: last identifier of the path, and value as text.
-    pub metadata: &'e [(&'e str, &'e str)],
+    /// Values of the user's expressions.
+    pub metadata: Option<Metadata<'e>>,
     /// Return addresses, innermost first; no zeros.
     pub stack: &'e [u64],
     /// The whole sk_buff as text.
@@ -20,6 +21,24 @@ pub struct Extra<'e> {
     pub shared_info: &'e [u8],
     /// An entry of a BPF map.
     pub map: Option<MapEntry<'e>>,
+}
+
+/// Values of the user's expressions.
+#[derive(Clone, Copy, Debug)]
+pub struct Metadata<'e> {
+    /// What they are called; as many as there are values.
+    pub labels: &'e [Label],
+    /// The values.
+    pub values: &'e Values,
+}
+
+/// What a value is called. It was cleaned already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// In text: the last name of the expression.
+    pub text: String,
+    /// In JSON: a key, unless an earlier value has it.
+    pub key: Option<String>,
 }
 
 /// An entry of a BPF map.
@@ -81,11 +100,6 @@ fn hexdump(out: &mut Vec<u8>, bytes: &[u8]) {
         out.extend(bytes.iter().map(|byte| if matches!(byte, 0x20..=0x7e) { *byte } else { b'.' }));
         out.extend_from_slice(b"|\n");
     }
-}
-
-/// Appends `text` as it may be shown.
-pub(super) fn text(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(clean::clean(text.as_bytes()).as_bytes());
 }
 
 /// Appends the lines of `text` as they may be shown.

@@ -8,8 +8,9 @@ use crate::decode::{Event, Network, Tuple};
 use crate::names::Names;
 
 use super::clock::{self, LastSeen, WallClock};
-use super::extra::{self, Extra, MapEntry};
+use super::extra::{self, Extra, MapEntry, Metadata};
 use super::number::{decimal, hex, hex_fixed};
+use super::value::Kind;
 use super::{Columns, function, symbol, tuple};
 
 /// Writes lines of JSON.
@@ -89,8 +90,8 @@ impl Json {
         if !extra.skb.is_empty() {
             dump(out, ",\"skb_metadata\":", extra.skb);
         }
-        if !extra.metadata.is_empty() {
-            metadata(out, extra.metadata);
+        if let Some(values) = &extra.metadata {
+            metadata(out, values);
         }
         if let Some(entry) = &extra.map {
             map(out, entry);
@@ -203,13 +204,22 @@ fn dump(out: &mut Vec<u8>, key: &str, text: &[u8]) {
     out.push(b'"');
 }
 
-/// The fields that the user named, as an object of strings; their names may repeat.
-fn metadata(out: &mut Vec<u8>, fields: &[(&str, &str)]) {
-    for (i, (name, value)) in fields.iter().enumerate() {
-        out.extend_from_slice(if i == 0 { b",\"metadata\":{" } else { b"," });
-        string(out, |out| extra::text(out, name));
+/// The values of the user's expressions, as an object: numbers, strings, and null behind a NULL pointer.
+fn metadata(out: &mut Vec<u8>, metadata: &Metadata<'_>) {
+    out.extend_from_slice(b",\"metadata\":{");
+    let mut is_first = true;
+    for (label, (value, kind)) in metadata.labels.iter().zip(metadata.values.iter()) {
+        let Some(key) = &label.key else { continue };
+        if !std::mem::take(&mut is_first) {
+            out.push(b',');
+        }
+        string(out, |out| out.extend_from_slice(key.as_bytes()));
         out.push(b':');
-        string(out, |out| extra::text(out, value));
+        match kind {
+            Kind::Bare => out.extend_from_slice(value),
+            Kind::Text => string(out, |out| out.extend_from_slice(value)),
+            Kind::Unknown => out.extend_from_slice(b"null"),
+        }
     }
     out.push(b'}');
 }

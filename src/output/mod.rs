@@ -1,6 +1,7 @@
 //! Events and names to lines, and the lines to where they go.
 
 mod clock;
+mod details;
 mod extra;
 mod json;
 mod number;
@@ -8,6 +9,7 @@ mod rotate;
 mod sink;
 mod text;
 mod tuple;
+mod value;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -19,7 +21,9 @@ use crate::cli::{Args, Timestamp};
 use crate::decode::{Event, Function};
 use crate::names::{Names, clean};
 
-pub use extra::{Extra, MapEntry};
+pub use details::Details;
+pub use extra::{Extra, Label, MapEntry, Metadata};
+pub use value::{Kind, Values};
 
 use clock::WallClock;
 use json::Json;

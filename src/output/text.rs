@@ -153,11 +153,13 @@ impl Text {
 
     /// What is on further lines, and the tunnel, which comes after them.
     fn below(&self, out: &mut Vec<u8>, extra: &Extra<'_>, names: &Names) {
-        for (name, value) in extra.metadata {
-            out.push(b' ');
-            extra::text(out, name);
-            out.push(b'=');
-            extra::text(out, value);
+        if let Some(metadata) = extra.metadata {
+            for (label, (value, _)) in metadata.labels.iter().zip(metadata.values.iter()) {
+                out.push(b' ');
+                out.extend_from_slice(label.text.as_bytes());
+                out.push(b'=');
+                out.extend_from_slice(value);
+            }
         }
         for address in extra.stack {
             out.push(b'\n');

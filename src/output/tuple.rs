@@ -83,7 +83,8 @@ fn protocol_name(tuple: &Tuple) -> &'static str {
     }
 }
 
-fn ipv4(out: &mut Vec<u8>, address: &[u8; 4]) {
+/// `ADDRESS`
+pub(super) fn ipv4(out: &mut Vec<u8>, address: &[u8; 4]) {
     for (i, &byte) in address.iter().enumerate() {
         if i > 0 {
             out.push(b'.');
@@ -92,9 +93,15 @@ fn ipv4(out: &mut Vec<u8>, address: &[u8; 4]) {
     }
 }
 
-/// `[ADDRESS]` as RFC 5952 writes it; a mapped IPv4 address is written as that address, as Go does.
+/// `[ADDRESS]`
 fn ipv6(out: &mut Vec<u8>, address: &[u8; 16]) {
     out.push(b'[');
+    ipv6_bare(out, address);
+    out.push(b']');
+}
+
+/// `ADDRESS` as RFC 5952 writes it; a mapped IPv4 address is written as that address, as Go does.
+pub(super) fn ipv6_bare(out: &mut Vec<u8>, address: &[u8; 16]) {
     if let [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d] = *address {
         ipv4(out, &[a, b, c, d]);
     } else {
@@ -117,7 +124,6 @@ fn ipv6(out: &mut Vec<u8>, address: &[u8; 16]) {
             i += 1;
         }
     }
-    out.push(b']');
 }
 
 /// Start and length of the first longest run of zeros.

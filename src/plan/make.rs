@@ -1,5 +1,6 @@
 //! The decisions.
 
+use super::fields::Fields;
 use super::kernel::Kernel;
 use super::track::Tracking;
 use super::{Backend, Columns, Filters, Memory, Plan, PlanError, Target, Transport, targets};
@@ -7,7 +8,7 @@ use crate::btf::{PointerSet, Struct};
 use crate::cli::{Args, EventBuffer, Timestamp};
 use crate::host::features::Lockdown;
 use crate::host::survey::Host;
-use crate::record::Identity;
+use crate::record::{Identity, Object};
 use filter_compiler::names::System;
 use filter_compiler::{Graph, LinkType};
 
@@ -23,9 +24,8 @@ pub fn check(args: &Args) -> Result<(), PlanError> {
 }
 
 /// Flags whose features do not exist yet.
-const NOT_YET: [&str; 15] = [
+const NOT_YET: [&str; 13] = [
     "--filter-non-skb-funcs",
-    "--filter-skb-expr",
     "--filter-trace-tc",
     "--filter-trace-xdp",
     "--filter-track-bpf-helpers",
@@ -35,7 +35,6 @@ const NOT_YET: [&str; 15] = [
     "--filter-xdp-expr",
     "--output-bpfmap",
     "--output-skb",
-    "--output-skb-metadata",
     "--output-skb-shared-info",
     "--output-stack",
     "--output-xdp-metadata",
@@ -87,21 +86,18 @@ impl Plan {
             Backend::KprobeMulti if one_reason_for_each_program(&targets) => Identity::Function,
             _ => Identity::Index,
         };
+        let skb = Fields::new(&host.btf, Object::Skb, args.filter_skb_expr.as_deref(), &args.output_skb_metadata)?;
+        let xdp = Fields::new(&host.btf, Object::Xdp, args.filter_xdp_expr.as_deref(), &args.output_xdp_metadata)?;
+        let layout =
+            columns.layout(identity).with_values(Object::Skb, skb.sizes()).with_values(Object::Xdp, xdp.sizes());
         let filters = Filters { mark: args.filter_mark, netns: host.netns, ifindex: host.ifindex, packet };
-        let tracking = match args.filter_track_skb && !filters.is_empty() {
+        let is_filtered = !filters.is_empty() || skb.filter.is_some();
+        let tracking = match args.filter_track_skb && is_filtered {
             true => Some(tracking(args, host, backend, memory)?),
             false => None,
         };
-        Ok(Plan {
-            backend,
-            memory,
-            transport: transport(args, host, memory),
-            targets,
-            filters,
-            tracking,
-            layout: columns.layout(identity),
-            kernel,
-        })
+        let transport = transport(args, host, memory);
+        Ok(Plan { backend, memory, transport, targets, filters, tracking, skb, xdp, layout, kernel })
     }
 }
 

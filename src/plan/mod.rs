@@ -1,5 +1,6 @@
 //! Everything that is decided before the kernel is touched: what is traced, how, and what is sent.
 
+pub mod fields;
 pub mod kernel;
 pub mod make;
 pub mod targets;
@@ -8,6 +9,7 @@ pub mod track;
 use crate::btf::PathError;
 pub use crate::cli::{Backend, Mark};
 use crate::record::{Field, Identity, Layout};
+use fields::Fields;
 use filter_compiler::Graph;
 use kernel::Kernel;
 use std::fmt;
@@ -29,6 +31,10 @@ pub struct Plan {
     pub filters: Filters,
     /// What follows a packet that matched once.
     pub tracking: Option<Tracking>,
+    /// The user's expressions about skbs.
+    pub skb: Fields,
+    /// The user's expressions about XDP buffers.
+    pub xdp: Fields,
     /// The fields of a record.
     pub layout: Layout,
     /// Where the members of kernel structures lie.
@@ -188,7 +194,7 @@ impl fmt::Display for Plan {
         if let Some(tracking) = &self.tracking {
             write!(f, "{tracking}")?;
         }
-        write!(f, "{}", self.layout)?;
+        write!(f, "{}{}{}", self.skb, self.xdp, self.layout)?;
         for target in &self.targets {
             writeln!(f, "target   {target}")?;
         }
@@ -203,6 +209,20 @@ pub enum PlanError {
     NotYet(&'static str),
     /// The packet expression is wrong.
     Expression(filter_compiler::Error),
+    /// An expression about a field is wrong.
+    Field {
+        /// The flag that it belongs to.
+        flag: &'static str,
+        /// What is wrong.
+        error: crate::expr::Error,
+    },
+    /// The kernel has no type of the object that expressions are about.
+    NoType {
+        /// The flag that needs it.
+        flag: &'static str,
+        /// What was looked for.
+        error: String,
+    },
     /// The kernel's type information lacks something that every run needs.
     Kernel(PathError),
     /// Not one function takes an skb, by what this kernel shows.
@@ -239,6 +259,10 @@ impl fmt::Display for PlanError {
         match self {
             PlanError::NotYet(flag) => write!(f, "{flag} is not implemented yet"),
             PlanError::Expression(error) => f.write_str(error.render().trim_start_matches("error: ").trim_end()),
+            PlanError::Field { flag, error } => {
+                write!(f, "{flag}: {}", error.render().trim_start_matches("error: ").trim_end())
+            }
+            PlanError::NoType { flag, error } => write!(f, "{flag} cannot be used on this kernel: {error}"),
             PlanError::Kernel(error) => write!(f, "the kernel's types are not as expected: {}", error.kind),
             PlanError::NoFunction { backend } => write!(f, "cannot find a kernel function to trace by {backend}"),
             PlanError::NoAddresses { why, .. } => write!(f, "functions have no addresses here: {why}"),

@@ -1,16 +1,17 @@
 //! What a program sends: a record with exactly the fields of this run.
 
-use crate::plan::kernel::{Kernel, Spot};
+use crate::plan::kernel::Spot;
 use crate::plan::{Memory, Plan, Transport};
+use crate::program::fields;
 use crate::program::locate::{self, Packet, UNSET};
 use crate::program::read::{self, View};
 use crate::program::{COUNTERS, EVENTS, Entry, SHARED, SILENT, counter};
-use crate::record::{APPENDED_BYTES, Field, HEADER_BYTES, Layout, place};
+use crate::record::{APPENDED_BYTES, Field, HEADER_BYTES, Layout, Object, place};
 use asm::{Asm, Helper, Label, Mem, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Size, W0, W1, W3, u32, u64};
 
 /// The members of `struct sk_buff` that the record of this run needs.
-pub fn wanted(kernel: &Kernel, layout: &Layout) -> Vec<Spot> {
-    let skb = &kernel.skb;
+pub fn wanted(plan: &Plan) -> Vec<Spot> {
+    let (skb, layout) = (&plan.kernel.skb, &plan.layout);
     let mut out = vec![skb.head, skb.tail];
     let mut want = |fields: &[Field], spots: &[Spot]| {
         if fields.iter().any(|&field| layout.has(field)) {
@@ -24,6 +25,7 @@ pub fn wanted(kernel: &Kernel, layout: &Layout) -> Vec<Spot> {
     want(&[Field::Ifindex], &[skb.dev]);
     want(&[Field::Mtu], &[skb.dev, skb.refdst]);
     want(&[Field::Cb], &[skb.tc_cb]);
+    out.extend(fields::wanted_by_values(&plan.skb));
     out
 }
 
@@ -50,6 +52,7 @@ pub fn send(a: &mut Asm, plan: &Plan, entry: &Entry, view: &View, packet: Packet
     skb_fields(a, plan, view);
     devices(a, plan, view);
     headers(a, plan, view, packet);
+    fields::store(a, plan, &plan.skb, Object::Skb, view);
     match plan.transport {
         Transport::Ring { .. } => {
             submit(a);
@@ -81,6 +84,7 @@ pub fn append(a: &mut Asm, plan: &Plan, entry: &Entry, view: &View, end: Label) 
     head(a, plan, entry);
     skb_fields(a, plan, view);
     devices(a, plan, view);
+    fields::store(a, plan, &plan.skb, Object::Skb, view);
     where_it_lies(a, plan, view);
     skb_output(a, layout);
     a.jeq(R0, 0, end);

@@ -7,6 +7,7 @@
 
 pub mod arch;
 mod capture;
+mod fields;
 mod filter;
 mod hook;
 mod locate;
@@ -242,6 +243,7 @@ fn emit(plan: &Plan, entry: &Entry, after_death: bool, name: String) -> Result<a
         // The packet is out of reach: whether it matches is found out where it goes.
         let view = read::View::Pointer(asm::R7);
         filter::metadata(a, plan, &view, drop);
+        fields::test(a, plan, &plan.skb, &view, drop);
         capture::unless_silent(a, drop);
         capture::append(a, plan, entry, &view, drop);
         a.bind(drop);
@@ -251,8 +253,8 @@ fn emit(plan: &Plan, entry: &Entry, after_death: bool, name: String) -> Result<a
     }
     let found = locate::Packet::new(a);
     let located = locate::wanted(&plan.kernel);
-    let captured = capture::wanted(&plan.kernel, &plan.layout);
-    if plan.filters.is_empty() {
+    let captured = capture::wanted(plan);
+    if plan.filters.is_empty() && plan.skb.filter.is_none() {
         capture::unless_silent(a, drop);
         let view = view(a, plan, &[&located, &captured]);
         locate::network(a, &plan.kernel, &view, found);
@@ -263,7 +265,11 @@ fn emit(plan: &Plan, entry: &Entry, after_death: bool, name: String) -> Result<a
             track::known(a, after_death, followed);
         }
         let early = a.stack_mark();
-        let tests = view(a, plan, &[&filter::wanted(plan), &located, &packet::wanted(plan)]);
+        let tests = view(
+            a,
+            plan,
+            &[&filter::wanted(plan), &located, &packet::wanted(plan), &fields::wanted_by_test(&plan.skb)],
+        );
         filter::metadata(a, plan, &tests, drop);
         if plan.filters.packet.is_some() {
             locate::link(a, &plan.kernel, &tests, found, drop);
@@ -271,6 +277,7 @@ fn emit(plan: &Plan, entry: &Entry, after_death: bool, name: String) -> Result<a
         } else {
             locate::network(a, &plan.kernel, &tests, found);
         }
+        fields::test(a, plan, &plan.skb, &tests, drop);
         a.stack_release(early);
         if plan.tracking.is_some() {
             if !after_death {

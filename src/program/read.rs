@@ -73,16 +73,22 @@ impl View {
 
     /// As [`View::at`], for `size` bytes from byte `from` of `spot` on.
     pub fn part(&self, spot: Spot, from: u32, size: u32) -> Mem {
+        self.find(spot, from, size).expect("a view is asked only for what it was opened for")
+    }
+
+    /// As [`View::at`]; `None` if the view was not opened for `spot`.
+    pub fn get(&self, spot: Spot) -> Option<Mem> {
+        self.find(spot, 0, spot.size)
+    }
+
+    fn find(&self, spot: Spot, from: u32, size: u32) -> Option<Mem> {
         let size = Size::from_bytes(size as usize).expect("members are loaded in 1, 2, 4 or 8 bytes");
         let offset = spot.offset + from;
         match self {
-            View::Pointer(base) => Mem::new(size, *base + offset as i32),
+            View::Pointer(base) => Some(Mem::new(size, *base + offset as i32)),
             View::Copied(chunks) => {
-                let chunk = chunks
-                    .iter()
-                    .find(|chunk| chunk.start <= offset && spot.end() <= chunk.end)
-                    .expect("a view is asked only for what it was opened for");
-                Mem::new(size, chunk.slot + (offset - chunk.start) as i32)
+                let chunk = chunks.iter().find(|chunk| chunk.start <= offset && spot.end() <= chunk.end)?;
+                Some(Mem::new(size, chunk.slot + (offset - chunk.start) as i32))
             }
         }
     }
@@ -98,18 +104,44 @@ pub fn member(a: &mut Asm, memory: Memory, to: Reg64, id: TypeId, spot: Spot) {
     a.stack_release(mark);
 }
 
-/// Copies `size` bytes, a multiple of 8, from the address in R3 to `to` of the object at `base`.
+/// Copies `size` bytes from the address in R3 to `to` of the object at `base`; `to` is a multiple of 8.
 ///
 /// In: R3, `base` (R6 to R9). An invalid address gives zeros. Clobbers: R0-R5.
 pub fn copy(a: &mut Asm, memory: Memory, bytes: Option<Bytes>, base: Reg64, to: u32, size: u32) {
     match (memory, bytes) {
-        (Memory::Cast { kfunc, helper: false }, Some(bytes)) if size <= bytes.array.size => {
-            a.mov(R1, R3);
-            a.sub(R1, bytes.array.offset as i32);
-            cast(a, kfunc, R1, bytes.id);
-            for at in (0..size).step_by(8) {
-                a.load(R1, u64(R0 + (bytes.array.offset + at) as i32));
-                a.store(u64(base + (to + at) as i32), R1);
+        (Memory::Cast { kfunc, helper: false }, Some(bytes)) => {
+            let mark = a.stack_mark();
+            let step = bytes.array.size & !7;
+            let from = a.stack_named(8, "from");
+            if size > step {
+                a.store(u64(from), R3);
+            }
+            for start in (0..size).step_by(step.max(8) as usize) {
+                if start > 0 {
+                    a.load(R3, u64(from));
+                }
+                a.mov(R1, R3);
+                a.add(R1, (start as i32).wrapping_sub(bytes.array.offset as i32));
+                cast(a, kfunc, R1, bytes.id);
+                let mut at = start;
+                while at < size.min(start + step) {
+                    let part = [8, 4, 2, 1].into_iter().find(|part| *part <= size - at).unwrap_or(1);
+                    let part_size = Size::from_bytes(part as usize).expect("it is a power of two");
+                    a.load(R1, Mem::new(part_size, R0 + (bytes.array.offset + at - start) as i32));
+                    a.store(Mem::new(part_size, base + (to + at) as i32), R1);
+                    at += part;
+                }
+            }
+            a.stack_release(mark);
+        }
+        (Memory::Direct, _) => {
+            let mut at = 0;
+            while at < size {
+                let part = [8, 4, 2, 1].into_iter().find(|part| *part <= size - at).unwrap_or(1);
+                let part_size = Size::from_bytes(part as usize).expect("it is a power of two");
+                a.load(R1, Mem::new(part_size, R3 + at as i32));
+                a.store(Mem::new(part_size, base + (to + at) as i32), R1);
+                at += part;
             }
         }
         _ => {
@@ -121,8 +153,28 @@ pub fn copy(a: &mut Asm, memory: Memory, bytes: Option<Bytes>, base: Reg64, to: 
     }
 }
 
+/// Copies a string, up to its NUL, and at most `size` bytes of it, from the address in R3 to `to` of the object at `base`.
+///
+/// In, clobbers: as [`copy`].
+pub fn text(a: &mut Asm, memory: Memory, bytes: Option<Bytes>, base: Reg64, to: u32, size: u32) {
+    if let (Memory::Cast { helper: false, .. }, Some(_)) = (memory, bytes) {
+        return copy(a, memory, bytes, base, to, size);
+    }
+    a.mov(R1, base);
+    a.add(R1, to as i32);
+    a.mov(R2, size as i32);
+    a.call(Helper::ProbeReadKernelStr);
+}
+
+/// Copies `size` bytes, at most 8, from the address in R3 to `to`. Clobbers: R0-R5.
+pub fn fetch(a: &mut Asm, to: Slot, size: u32) {
+    a.mov(R2, size as i32);
+    a.lea(R1, to);
+    a.call(Helper::ProbeReadKernel);
+}
+
 /// R0 = the address in `object` as a pointer to the structure `id`. Clobbers: R1-R5.
-fn cast(a: &mut Asm, kfunc: u32, object: Reg64, id: TypeId) {
+pub fn cast(a: &mut Asm, kfunc: u32, object: Reg64, id: TypeId) {
     if object != R1 {
         a.mov(R1, object);
     }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use whither::cli::{Args, Timestamp};
 use whither::decode::{Event, Function, Network, Ports, Tuple};
 use whither::names::{Interfaces, Names, NetnsNames, Processes, Reasons, Symbols, TargetKind, TargetName};
-use whither::output::{Extra, Lines, Settings};
+use whither::output::{Extra, Kind, Label, Lines, Metadata, Settings, Values};
 
 use super::{Buffer, args};
 
@@ -64,10 +64,14 @@ fn check(path: &Path, args: &Args, text: &str) {
     let proc = world.proc();
     let mut lines = Lines::new(settings, world.names(&proc.0), Box::new(out.clone()));
     for row in &rows {
-        let metadata: Vec<_> = row.metadata.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let (mut labels, mut values) = (Vec::new(), Values::default());
+        for (name, value) in &row.metadata {
+            labels.push(Label { text: name.clone(), key: Some(name.clone()) });
+            values.push(value, Kind::Bare);
+        }
         let extra = Extra {
             tunnel: row.tunnel,
-            metadata: &metadata,
+            metadata: Some(Metadata { labels: &labels, values: &values }).filter(|_| !labels.is_empty()),
             stack: &row.stack,
             skb: row.skb.as_bytes(),
             shared_info: row.shared_info.as_bytes(),

@@ -501,3 +501,53 @@ fn an_skb_that_is_none_does_no_harm() {
         }
     }
 }
+
+#[test]
+fn expressions_about_fields_are_tests() {
+    let yes = |expression: &str| {
+        everywhere(&format!("--filter-skb-expr '{expression}' host 10.0.0.1"), |rig, hit| {
+            let mut skb = Skb::frame(&datagram(), 64);
+            skb.mark = 0x8000_0a00;
+            assert!(hit(&skb).event.is_some(), "`{expression}` does not hold\n{}", rig.programs);
+            skb.mark = 1;
+            skb.dev = None;
+            assert!(hit(&skb).event.is_none(), "`{expression}` holds\n{}", rig.programs);
+        });
+    };
+    yes("skb->mark == 0x80000a00");
+    yes("skb->mark > 0x7fffffff && skb->protocol == 0x0800");
+    yes("skb->dev->ifindex == 7 && skb->dev->nd_net.net->ns.inum == 4026532000");
+    yes("!(skb->dev->ifindex != 7)");
+    let ip = "((struct iphdr *)(skb->head + skb->network_header))";
+    yes(&format!("skb->mark != 1 && {ip}->saddr == 0x0a000001 && {ip}->protocol == 17"));
+    yes("skb->mark & 0xf00 && ((unsigned char *)skb->data)[9] == 17");
+}
+
+#[test]
+fn values_are_those_of_the_members() {
+    let shown = "skb->mark,skb->dev->ifindex,skb->dev->name,skb->pkt_type,*(struct udphdr *)(skb->data + 20),skb->mark + 1,\
+                 skb->sk->__sk_common.skc_family,skb";
+    everywhere(&format!("--output-skb-metadata '{shown}'"), |rig, hit| {
+        let mut skb = Skb::frame(&datagram(), 64);
+        skb.mark = 0xffff_ffff;
+        let hit = hit(&skb);
+        let value = |n: usize| hit.values[n].as_deref();
+        assert_eq!(value(0), Some(&[0xff; 4][..]), "{}", rig.programs);
+        assert_eq!(value(1), Some(&7u32.to_le_bytes()[..]));
+        assert_eq!(value(2).map(<[u8]>::len), Some(16));
+        let bits = rig.btf().path("sk_buff", "pkt_type").unwrap().leaf.bits.unwrap();
+        assert_eq!(value(3).map(|bytes| bytes[0] >> bits.shift & 7), Some(skb.pkt_type));
+        assert_eq!(value(4), Some(&udp(40000, 5001, b"hello")[..8]));
+        assert_eq!(value(5), Some(&[0; 4][..]));
+        assert_eq!(value(6), None, "there is no socket");
+        assert_eq!(value(7), Some(&hit.skb.to_le_bytes()[..]));
+    });
+    everywhere("--output-meta=false --output-skb-metadata 'skb->cb,(char *)(skb->data + 28)'", |_, hit| {
+        let mut skb = Skb::frame(&datagram(), 64);
+        skb.cb = [1, 2, 3, 4, 5];
+        let hit = hit(&skb);
+        let cb: Vec<u8> = skb.cb.iter().flat_map(|word| word.to_le_bytes()).collect();
+        assert_eq!(hit.values[0].as_ref().map(|bytes| &bytes[8..28]), Some(&cb[..]));
+        assert_eq!(hit.values[1].as_ref().map(|text| &text[..5]), Some(&b"hello"[..]));
+    });
+}

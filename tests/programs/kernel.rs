@@ -152,6 +152,13 @@ fn the_kernel_and_the_machine_agree_about_every_field() {
             "--filter-netns inode:17",
             "--event-buffer perf",
             "--event-buffer perf --timestamp absolute --output-skb-cb --output-netns-names vlan 5",
+            "--filter-skb-expr 'skb->dev->ifindex == 7 && (skb->protocol == 0x800 || skb->mark / 3 > skb->len)'",
+            "--filter-skb-expr 'skb->dev->nd_net.net->ns.inum' host 10.0.0.1",
+            "--filter-skb-expr '((struct iphdr *)(skb->head + skb->network_header))->saddr == 0x0a000001'",
+            "--filter-skb-expr '(unsigned long)skb->dev & ~7 && skb->dev > 1' --event-buffer perf",
+            "--output-skb-metadata 'skb->mark,skb->dev->ifindex,skb->pkt_type,skb->cb,skb->dev->nd_net.net->ns.inum,skb'",
+            "--output-skb-metadata '*(struct udphdr *)(skb->data + 20),(char *)skb->data,*(char *)skb->data,&skb->mark'",
+            "--output-skb-metadata 'skb->mark / skb->len,skb->mark,skb->sk->__sk_common.skc_family' --event-buffer perf",
         ] {
             assert_ne!(compare(&lab, host, args, &skbs), 0, "{args}");
         }
@@ -193,7 +200,7 @@ fn compare(lab: &Lab, host: &Host, args: &str, skbs: &[Skb]) -> usize {
 }
 
 /// What a record tells that does not depend on the moment.
-fn told(rig: &Rig, record: &[u8]) -> (Event, Vec<u8>) {
+fn told(rig: &Rig, record: &[u8]) -> (Event, Vec<u8>, Vec<Option<Vec<u8>>>) {
     let event = Event { pid: 0, cpu: 0, comm: [0; 16], time: 0, lost: 0, ..rig.decode(record) };
-    (event, rig.headers(record))
+    (event, rig.headers(record), rig.values(record))
 }

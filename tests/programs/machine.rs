@@ -208,6 +208,19 @@ impl Machine<'_> {
         let [_, r1, r2, r3, r4, r5, ..] = self.regs;
         let map = |address: u64| MapRef(address.wrapping_sub(MAPS) as u32);
         match helper {
+            Helper::ProbeReadKernelStr => {
+                // As the kernel does: up to a NUL, which is always there in the end.
+                let mut text = Vec::new();
+                while text.len() + 1 < r2 as usize {
+                    match self.memory.read(r3 + text.len() as u64, 1) {
+                        Some(&[byte]) if byte != 0 => text.push(byte),
+                        _ => break,
+                    }
+                }
+                text.push(0);
+                self.bytes(r1, text.len()).copy_from_slice(&text);
+                text.len() as u64
+            }
             Helper::ProbeReadKernel => {
                 let found = self.memory.read(r3, r2 as usize).map(<[u8]>::to_vec);
                 let to = self.bytes(r1, r2 as usize);

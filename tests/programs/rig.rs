@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex};
 use whither::btf::Btf;
 use whither::cli::Args;
 use whither::decode::{Event, decode};
+use whither::expr::Source;
 use whither::host::survey::Host;
+use whither::plan::fields::Shown;
 use whither::plan::{Backend, Memory, Plan, make};
 use whither::program::{self, Blueprint, Programs};
-use whither::record::Field;
+use whither::record::{Field, Object, Place};
 
 use super::machine::{self, Outcome, Surroundings};
 use super::objects::{Objects, Skb};
@@ -34,6 +36,8 @@ pub struct Hit {
     pub outcome: Outcome,
     /// The packet headers of the record, as far as they are captured.
     pub headers: Vec<u8>,
+    /// The values of the user's expressions.
+    pub values: Vec<Option<Vec<u8>>>,
 }
 
 /// Where functions are probed, and what they return to.
@@ -122,7 +126,8 @@ impl Rig {
         let outcome = machine::run(&blueprint.code, &context, &objects.memory, &around);
         let event = outcome.record.as_deref().map(|record| self.decode(record));
         let headers = outcome.record.as_deref().map_or(Vec::new(), |record| self.headers(record));
-        Hit { event, skb, outcome, headers }
+        let values = outcome.record.as_deref().map_or(Vec::new(), |record| self.values(record));
+        Hit { event, skb, outcome, headers, values }
     }
 
     /// Reads a record.
@@ -136,6 +141,18 @@ impl Rig {
         let captured = layout.number(record, Field::HeaderLen).expect("every record has it") as usize;
         let bytes = layout.bytes(record, Field::Headers).unwrap_or_default();
         bytes[..captured.min(bytes.len())].to_vec()
+    }
+
+    /// The values of the user's expressions in a record, texts without what is behind them.
+    pub fn values(&self, record: &[u8]) -> Vec<Option<Vec<u8>>> {
+        let layout = &self.plan.layout;
+        let value = |(place, shown): (&Place, &Shown)| {
+            let bytes = layout.value(record, *place)?;
+            let is_text = matches!(shown.output.source, Source::Text(_));
+            let end = bytes.iter().position(|&byte| is_text && byte == 0).unwrap_or(bytes.len());
+            Some(bytes[..end].to_vec())
+        };
+        layout.values(Object::Skb).iter().zip(&self.plan.skb.shown).map(value).collect()
     }
 
     /// The program that serves a target.
