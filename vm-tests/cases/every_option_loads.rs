@@ -21,6 +21,10 @@ const OPTIONS: &[&str] = &[
     "--filter-ifname lo",
     "--filter-mark 1 --filter-ifname lo --output-tcp-flags --timestamp current",
     "--buffer-size 64K",
+    "--filter-skb-expr 'skb->mark & 0xf0 && skb->dev->nd_net.net->ns.inum > 1'",
+    "--filter-skb-expr '(unsigned long)skb->dev % 64 == 0 || skb->tstamp / -3 > skb->tstamp'",
+    "--output-skb-metadata 'skb->dev->name,skb->cb,skb->mark,skb->pkt_type,skb->dev,&skb->len,skb'",
+    "--output-skb-metadata '*(struct iphdr *)(skb->head + skb->network_header),(char *)skb->data'",
 ];
 /// Positions of the skb among the arguments: first, second, third, and several at once.
 const FUNCTIONS: &[&str] = &["ip_rcv", "ip_local_deliver_finish|ip_rcv_finish", "ip_send_skb|ip_output|ip_rcv", "tcp_v4_.*"];
