@@ -25,6 +25,8 @@ pub enum Error {
     Load(LoadError),
     /// Nothing could be attached.
     Attach(AttachError),
+    /// BPF programs cannot be traced here.
+    NoFentry(String),
     /// No way in works here.
     NoBackend(Vec<(Backend, Error)>),
     /// A file that the user named.
@@ -104,6 +106,11 @@ impl fmt::Display for Error {
             Error::Program(error) => write!(f, "a program cannot be emitted: {error}"),
             Error::Load(error) => error.fmt(f),
             Error::Attach(error) => error.fmt(f),
+            Error::NoFentry(error) => {
+                // As pwru has it.
+                f.write_str("Current kernel does not support fentry/fexit to run with ")?;
+                write!(f, "--filter-trace-tc/--filter-trace-xdp: {error}")
+            }
             Error::NoBackend(tried) => {
                 f.write_str("no way to trace works here")?;
                 for (backend, error) in tried {

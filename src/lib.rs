@@ -15,6 +15,7 @@ pub mod names;
 pub mod output;
 pub mod plan;
 pub mod program;
+pub mod progs;
 pub mod record;
 pub mod run;
 mod say;

@@ -130,7 +130,7 @@ pub fn load(blueprints: &Programs, stop: &Stop) -> Result<Loaded, LoadError> {
         if stop.is_requested() {
             return Err(LoadError::Stopped);
         }
-        match (load_program(blueprint, &maps), &blueprint.targets[..]) {
+        match (load_program(blueprint, &maps, None), &blueprint.targets[..]) {
             (Ok(fd), targets) => {
                 let name = blueprint.code.name().to_owned();
                 programs.push(Program { fd, name, targets: targets.to_vec() });
@@ -146,7 +146,7 @@ pub fn load(blueprints: &Programs, stop: &Stop) -> Result<Loaded, LoadError> {
         }
     }
     let follow = |blueprint: &Blueprint| {
-        let fd = load_program(blueprint, &maps)?;
+        let fd = load_program(blueprint, &maps, None)?;
         Ok(Program { fd, name: blueprint.code.name().to_owned(), targets: blueprint.targets.clone() })
     };
     let trackers = blueprints.trackers.iter().map(follow).collect();
@@ -164,6 +164,14 @@ fn descriptor(maps: &[(MapRef, OwnedFd)], map: MapRef) -> &OwnedFd {
     &maps.iter().find(|(id, _)| *id == map).expect("programs name only maps that they come with").1
 }
 
+impl Loaded {
+    /// Loads one more program, which traces the BPF program `traced`, with the maps of the others.
+    pub fn load_for(&self, blueprint: &Blueprint, traced: BorrowedFd<'_>) -> Result<Program, LoadError> {
+        let fd = load_program(blueprint, &self.maps, Some(traced))?;
+        Ok(Program { fd, name: blueprint.code.name().to_owned(), targets: blueprint.targets.clone() })
+    }
+}
+
 fn create_maps(blueprints: &Programs) -> Result<Vec<(MapRef, OwnedFd)>, LoadError> {
     let create = |map: &MapSpec| {
         bpf::map_create(map.kind, map.name, map.key, map.value, map.entries)
@@ -177,14 +185,14 @@ fn encode(blueprint: &Blueprint, maps: &[(MapRef, OwnedFd)]) -> Result<Vec<u64>,
     blueprint.code.encode(|map| descriptor(maps, map).as_raw_fd()).map_err(|error| LoadError::Encode(error.to_string()))
 }
 
-fn load_of<'a>(blueprint: &'a Blueprint, code: &'a [u64]) -> ProgLoad<'a> {
+fn load_of<'a>(blueprint: &'a Blueprint, code: &'a [u64], attach_to: Option<BorrowedFd<'a>>) -> ProgLoad<'a> {
     ProgLoad {
         kind: blueprint.kind,
         attach: blueprint.attach,
         name: blueprint.code.name(),
         code,
         attach_btf_id: blueprint.btf_id,
-        attach_to: None,
+        attach_to,
     }
 }
 
@@ -195,7 +203,7 @@ pub fn verifier_log(blueprints: &Programs) -> Result<String, LoadError> {
     for blueprint in blueprints.programs.iter().chain(&blueprints.trackers) {
         let code = encode(blueprint, &maps)?;
         let mut log = vec![0; LOG_BYTES];
-        let answer = bpf::prog_load(&load_of(blueprint, &code), &mut log);
+        let answer = bpf::prog_load(&load_of(blueprint, &code, None), &mut log);
         let log = log.split(|&byte| byte == 0).next().unwrap_or(&[]);
         let verdict = answer.map_or_else(|error| format!("refused: {error}"), |_| "accepted".to_owned());
         text += &format!("program  {}: {verdict}\n{}", blueprint.code.name(), String::from_utf8_lossy(log));
@@ -206,9 +214,13 @@ pub fn verifier_log(blueprints: &Programs) -> Result<String, LoadError> {
 /// How much text of the verifier is asked for. It keeps the end of a longer one since Linux 6.4; before, it cuts.
 const LOG_BYTES: usize = 4 << 20;
 
-fn load_program(blueprint: &Blueprint, maps: &[(MapRef, OwnedFd)]) -> Result<OwnedFd, LoadError> {
+fn load_program(
+    blueprint: &Blueprint,
+    maps: &[(MapRef, OwnedFd)],
+    traced: Option<BorrowedFd<'_>>,
+) -> Result<OwnedFd, LoadError> {
     let code = encode(blueprint, maps)?;
-    let program = load_of(blueprint, &code);
+    let program = load_of(blueprint, &code, traced);
     bpf::prog_load(&program, &mut []).or_else(|error| {
         let mut log = vec![0; LOG_BYTES];
         // The kernel may take it now (memory was short): then all is well.

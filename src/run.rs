@@ -13,6 +13,7 @@ use crate::names::{Names, NoSymbols, Reasons, Symbols, TargetKind, TargetName};
 use crate::output::{self, Counts, Details, End, Lines, Settings};
 use crate::plan::{Backend, Plan, PlanError, make};
 use crate::program;
+use crate::progs::{self, Progs};
 use crate::record::Object;
 use crate::say::Say;
 use crate::sys::stop::Stop;
@@ -57,12 +58,16 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
         }
         live => live?,
     };
+    let (tc, xdp) = (args.filter_trace_tc, args.filter_trace_xdp);
+    let progs = if tc || xdp { Some(Progs::new(tc, xdp, &host, &plan)?) } else { None };
     let events = events::follow(&loaded, &plan, stop)?;
     let lines = Lines::new(Settings::new(args), names, out);
     drop(host);
     let late = Late::new(&plan)?;
     let details = Details::new(&plan);
-    Run { args, say, stop, plan, loaded, hooks, events, late, lines, details, full: false }.follow()
+    let mut run = Run { args, say, stop, plan, loaded, hooks, progs, events, late, lines, details, full: false };
+    run.look_for_programs()?;
+    run.follow()
 }
 
 /// Everything that is live.
@@ -73,6 +78,7 @@ struct Run<'a> {
     plan: Arc<Plan>,
     loaded: Loaded,
     hooks: Hooks,
+    progs: Option<Progs>,
     events: Events,
     late: Option<Late>,
     lines: Lines<'static>,
@@ -96,7 +102,8 @@ impl Run<'_> {
         let (mut idle, mut ending) = (false, false);
         let mut written = Instant::now();
         loop {
-            match self.events.next(if idle { patience } else { Some(PATIENCE) })? {
+            let rest = patience.or(self.progs.as_ref().filter(|_| !ending).map(|_| progs::INTERVAL));
+            match self.events.next(if idle { rest } else { Some(PATIENCE) })? {
                 Next::Batch(batch) => {
                     idle = false;
                     for record in batch.records() {
@@ -129,6 +136,9 @@ impl Run<'_> {
             if patience.is_some() {
                 patience = self.attaching()?.then_some(ATTACHING);
             }
+            if !ending && self.progs.as_ref().is_some_and(Progs::is_due) {
+                self.look_for_programs()?;
+            }
             if !ending && self.stop.is_requested() {
                 ending = true;
                 self.hooks.stop_attaching();
@@ -142,6 +152,16 @@ impl Run<'_> {
             }
         }
         self.finish(wanted)
+    }
+
+    /// Traces BPF programs that are new.
+    fn look_for_programs(&mut self) -> Result<(), Error> {
+        if let Some(progs) = &mut self.progs {
+            for name in progs.look(&self.plan, &mut self.loaded, &mut self.hooks, &self.say)? {
+                self.lines.add_program(name);
+            }
+        }
+        Ok(())
     }
 
     /// Whether attaching goes on; says so when it is done.
@@ -290,7 +310,12 @@ fn print(dump: Dump, args: &Args, host: &Host, rungs: &[Backend]) -> Result<Summ
             Ok(plan) => {
                 let text = match dump {
                     Dump::Plan => plan.to_string(),
-                    Dump::Programs => program::build(&plan)?.to_string(),
+                    Dump::Programs => {
+                        let mut programs = program::build(&plan)?;
+                        let (tc, xdp) = (args.filter_trace_tc, args.filter_trace_xdp);
+                        programs.programs.extend(program::traced::samples(&plan, tc, xdp)?);
+                        programs.to_string()
+                    }
                     Dump::Graph => plan.filters.packet.as_ref().map(ToString::to_string).unwrap_or_default(),
                     Dump::Cbpf => match &plan.filters.packet {
                         Some(graph) => filter_compiler::to_cbpf(graph).map_err(PlanError::Expression)?.to_string(),

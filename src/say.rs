@@ -2,6 +2,7 @@
 
 use crate::attach::Hooks;
 use crate::error::Error;
+use crate::host::bpf_progs::{ProgLabel, Skipped};
 use crate::host::survey::Host;
 use crate::output::Counts;
 use crate::plan::track::By;
@@ -54,7 +55,8 @@ impl Say {
 
     /// Which way in was taken, why none above it, and what cannot be seen by it.
     pub fn backend(&self, plan: &Plan, host: &Host, failed: &[(Backend, Error)]) {
-        self.line(&format!("Tracing by {}{}", way(plan, host), reasons(failed)));
+        let by = if plan.targets.is_empty() { "" } else { "by " };
+        self.line(&format!("Tracing {by}{}{}", way(plan, host), reasons(failed)));
         match plan.tracking.as_ref().map(|tracking| tracking.by) {
             Some(By::Fentry) => self.line("Following packets by fentry"),
             Some(By::Probes) => self.line("Following packets by probes: there is no fentry here"),
@@ -76,6 +78,9 @@ impl Say {
 
     /// Attaching is done.
     pub fn attached(&self, plan: &Plan, hooks: &Hooks) {
+        if plan.targets.is_empty() {
+            return;
+        }
         let what = match plan.backend {
             Backend::Tracepoint => "tracepoints",
             Backend::Fentry if plan.targets.iter().any(|target| target.is_tracepoint) => "functions and tracepoints",
@@ -98,6 +103,16 @@ impl Say {
                 self.line(&format!("debug: {name} refused: {}", refused.error));
             }
         }
+    }
+
+    /// A BPF program is traced from now on.
+    pub fn traced(&self, label: &ProgLabel) {
+        self.line(&format!("Attached to {label}"));
+    }
+
+    /// A BPF program is not traced.
+    pub fn skipped(&self, skipped: &Skipped) {
+        self.line(&format!("note: {skipped}"));
     }
 
     /// Events come from now on.
@@ -169,7 +184,7 @@ pub fn way(plan: &Plan, host: &Host) -> String {
     let points = plan.targets.iter().filter(|target| target.is_tracepoint).count();
     let functions = plan.targets.len() - points;
     let unseen = host.functions.functions.len().saturating_sub(functions);
-    let mut text = plan.backend.to_string();
+    let mut text = if plan.targets.is_empty() { "BPF programs alone".into() } else { plan.backend.to_string() };
     if plan.backend == Backend::Fentry && points > 0 {
         text += &format!(" ({functions} functions) and {points} tracepoints");
     }
@@ -179,6 +194,7 @@ pub fn way(plan: &Plan, host: &Host) -> String {
         Memory::Read => ", memory read by bpf_probe_read_kernel",
     };
     match plan.backend {
+        _ if plan.targets.is_empty() => {}
         Backend::Tracepoint => text += &format!("; only the {points} tracepoints with an skb are seen, no functions"),
         Backend::Fentry if unseen > 0 => text += &format!("; {unseen} other functions are not seen"),
         _ => {}

@@ -36,6 +36,9 @@ mod samples;
 
 use rig::Rig;
 
+#[path = "programs/traced.rs"]
+mod traced;
+
 #[test]
 fn every_program_is_as_its_file_says() {
     golden::check("programs", "programs", |case| {

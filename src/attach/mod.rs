@@ -2,6 +2,7 @@
 
 mod kprobe;
 mod kprobe_multi;
+pub mod traced;
 mod tracing;
 mod track;
 
@@ -111,7 +112,7 @@ impl Hooks {
 
     /// An error if not a single target is attached.
     fn or_nothing(mut self, plan: &Plan) -> Result<Hooks, AttachError> {
-        if self.attached > 0 {
+        if self.attached > 0 || plan.targets.is_empty() {
             return Ok(self);
         }
         let error = match self.refused.pop() {
@@ -150,6 +151,11 @@ impl Hooks {
     /// The trackers that the kernel refused: indices into the plan's.
     pub fn blind(&self) -> &[u32] {
         &self.blind
+    }
+
+    /// Detaches `link` together with everything else.
+    pub fn keep(&mut self, link: OwnedFd) {
+        self.links.push(link);
     }
 
     /// The targets that the kernel refused, as far as known.

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+pub mod bpf_progs;
 pub mod features;
 pub mod functions;
 pub mod kallsyms;

@@ -142,7 +142,8 @@ impl Host {
     pub fn read(args: &Args, roots: &Roots) -> Result<Host, HostError> {
         let cpus = sys::bpf::possible_cpus().unwrap_or(1) as u32;
         let own_types = own_types(args, roots);
-        Host::with(args, roots, cpus, |btf| match args.filter_track_skb && own_types {
+        let fentry = args.filter_track_skb || args.filter_trace_tc || args.filter_trace_xdp;
+        Host::with(args, roots, cpus, |btf| match fentry && own_types {
             true => Features::try_all(btf, own_types).and_fentry(btf),
             false => Features::try_all(btf, own_types),
         })

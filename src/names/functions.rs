@@ -17,6 +17,21 @@ pub struct TargetName {
     pub addresses: Vec<u64>,
 }
 
+/// A BPF program that is traced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgramName {
+    /// Name of its symbol, without `[bpf]`.
+    pub symbol: String,
+    /// What kind of program it is.
+    pub kind: TargetKind,
+    /// The id that `bpftool` and `tc` show.
+    pub id: u32,
+    /// The tag that they show.
+    pub tag: [u8; 8],
+    /// Its name.
+    pub name: String,
+}
+
 /// What kind of thing is hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetKind {
@@ -33,6 +48,8 @@ pub enum TargetKind {
 pub struct Functions {
     text: Vec<u8>,
     entries: Vec<Entry>,
+    /// What the last entries stand for.
+    programs: Vec<ProgramName>,
     /// Start addresses with the index of the function, sorted.
     by_address: Vec<(u64, u32)>,
 }
@@ -53,19 +70,35 @@ impl Functions {
     pub fn new(targets: &[TargetName]) -> Functions {
         let mut functions = Functions::default();
         for (index, target) in targets.iter().enumerate() {
-            let start = functions.text.len() as u32;
-            functions.text.extend_from_slice(clean(target.name.as_bytes()).as_bytes());
-            functions.text.extend_from_slice(match target.kind {
-                TargetKind::Function => b"",
-                TargetKind::Tc => b"(tc)",
-                TargetKind::Xdp => b"(xdp)",
-            });
-            let end = functions.text.len() as u32;
-            functions.entries.push(Entry { start, end, has_reason: target.has_reason });
+            functions.push(&target.name, target.kind, target.has_reason);
             functions.by_address.extend(target.addresses.iter().map(|&address| (address, index as u32)));
         }
         functions.by_address.sort_unstable();
         functions
+    }
+
+    fn push(&mut self, name: &str, kind: TargetKind, has_reason: bool) {
+        let start = self.text.len() as u32;
+        self.text.extend_from_slice(clean(name.as_bytes()).as_bytes());
+        self.text.extend_from_slice(match kind {
+            TargetKind::Function => b"",
+            TargetKind::Tc => b"(tc)",
+            TargetKind::Xdp => b"(xdp)",
+        });
+        self.entries.push(Entry { start, end: self.text.len() as u32, has_reason });
+    }
+
+    /// Adds a program, which gets the next index. Its name is escaped.
+    pub fn add(&mut self, mut program: ProgramName) {
+        self.push(&format!("{}[bpf]", program.symbol), program.kind, false);
+        program.name = clean(program.name.as_bytes()).into_owned();
+        self.programs.push(program);
+    }
+
+    /// The program that `function` is, if it is one.
+    pub fn program(&self, function: Function) -> Option<&ProgramName> {
+        let Function::Index(index) = function else { return None };
+        self.programs.get((index as usize).checked_sub(self.entries.len() - self.programs.len())?)
     }
 
     /// The name with its kind, and whether a drop reason belongs to it; `None` if `function` is not in the table.

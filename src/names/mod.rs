@@ -12,7 +12,7 @@ mod symbols;
 
 use std::time::Instant;
 
-pub use functions::{Functions, TargetKind, TargetName};
+pub use functions::{Functions, ProgramName, TargetKind, TargetName};
 pub use interfaces::Interfaces;
 pub use netlink::Link;
 pub use netns::NetnsNames;

@@ -1,6 +1,6 @@
 //! One JSON object per line, with pwru's keys in pwru's order; what is 0 or empty is left out, as pwru does.
 //!
-//! Ours, at the end: `metadata` and `map`. Names were cleaned before they got here, so every string is UTF-8 without
+//! Ours, at the end: `metadata`, `map` and `prog`. Names were cleaned before they got here, so every string is UTF-8 without
 //! control characters; only `"` and `\` need escaping.
 
 use crate::cli::Timestamp;
@@ -95,6 +95,15 @@ impl Json {
         }
         if let Some(entry) = &extra.map {
             map(out, entry);
+        }
+        if let Some(program) = names.functions.program(event.function) {
+            out.extend_from_slice(b",\"prog\":{\"id\":");
+            decimal(out, program.id.into());
+            out.extend_from_slice(b",\"tag\":\"");
+            program.tag.iter().for_each(|byte| hex_fixed(out, (*byte).into(), 2));
+            out.extend_from_slice(b"\",\"name\":");
+            string(out, |out| out.extend_from_slice(program.name.as_bytes()));
+            out.push(b'}');
         }
         out.extend_from_slice(b"}\n");
     }

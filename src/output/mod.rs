@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use crate::cli::{Args, Timestamp};
 use crate::decode::{Event, Function};
-use crate::names::{Names, clean};
+use crate::names::{Names, ProgramName, clean};
 
 pub use details::Details;
 pub use extra::{Extra, Label, MapEntry, Metadata};
@@ -182,6 +182,11 @@ impl<'o> Lines<'o> {
             noted_failure: false,
             started: Instant::now(),
         }
+    }
+
+    /// Names one more BPF program, which has the next index behind all targets.
+    pub fn add_program(&mut self, program: ProgramName) {
+        self.names.functions.add(program);
     }
 
     /// Writes the line of `event`; breaks when no more are wanted.

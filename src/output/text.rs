@@ -10,7 +10,7 @@ use crate::names::Names;
 
 use super::clock::{self, LastSeen, WallClock};
 use super::extra::{self, Extra};
-use super::number::{Row, centred, pad};
+use super::number::{Row, centred, decimal, pad};
 use super::{Columns, function, symbol, tuple};
 
 /// Writes lines of text.
@@ -116,6 +116,10 @@ impl Text {
         }
         let start = out.len();
         function(out, event, names);
+        if let Some(program) = names.functions.program(event.function) {
+            out.extend_from_slice(b" id ");
+            decimal(out, program.id.into());
+        }
         if self.columns.caller {
             self.function_width = self.function_width.max(out.len() - start);
             pad(out, start, self.function_width);

@@ -94,6 +94,23 @@ pub struct Dst {
     pub metrics_mtu: Spot,
 }
 
+/// `struct xdp_buff`, and what is behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Xdp {
+    /// The structure itself.
+    pub id: TypeId,
+    /// `void *data`: the link header.
+    pub data: Spot,
+    /// `void *data_end`: the end of what lies there in one piece.
+    pub data_end: Spot,
+    /// `struct xdp_rxq_info *rxq`: the queue that the frame came from.
+    pub rxq: Spot,
+    /// `struct xdp_rxq_info` and `dev` in it.
+    pub rxq_dev: (TypeId, Spot),
+    /// `struct ethhdr` and `h_proto` in it.
+    pub ether_type: (TypeId, Spot),
+}
+
 /// A structure with a long array of bytes, through which any memory can be read after a cast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bytes {
@@ -116,6 +133,8 @@ pub struct Kernel {
     pub sock: (TypeId, Spot),
     /// `struct dst_entry`.
     pub dst: Dst,
+    /// `struct xdp_buff`; `None` in a kernel without it.
+    pub xdp: Option<Xdp>,
     /// A structure for reading bytes, `None` if this kernel has none of those known.
     pub bytes: Option<Bytes>,
 }
@@ -123,12 +142,8 @@ pub struct Kernel {
 impl Kernel {
     /// Finds all members in `btf`.
     pub fn find(btf: &Btf) -> Result<Kernel, PathError> {
-        let spot = |root: &str, chain: &str| btf.path(root, chain).map(|path| Spot::of(&path));
-        let id = |name: &str| {
-            btf.find::<Struct>(name)
-                .map(|found| found.id())
-                .map_err(|error| PathError { kind: PathErrorKind::Root(error), span: 0..name.len() })
-        };
+        let spot = |root: &str, chain: &str| spot(btf, root, chain);
+        let id = |name: &str| id(btf, name);
         let cb = spot("sk_buff", "cb")?;
         let tc_cb = spot("qdisc_skb_cb", "data")?;
         Ok(Kernel {
@@ -175,12 +190,36 @@ impl Kernel {
                 metrics_id: id("dst_metrics")?,
                 metrics_mtu: spot("dst_metrics", "metrics[1]")?,
             },
+            xdp: Xdp::find(btf).ok(),
             bytes: BYTES.iter().find_map(|&(root, chain)| {
                 let array = spot(root, chain).ok().filter(|array| array.size >= 128)?;
                 Some(Bytes { id: btf.find::<Composite>(root).ok()?.id(), array })
             }),
         })
     }
+}
+
+impl Xdp {
+    fn find(btf: &Btf) -> Result<Xdp, PathError> {
+        Ok(Xdp {
+            id: id(btf, "xdp_buff")?,
+            data: spot(btf, "xdp_buff", "data")?,
+            data_end: spot(btf, "xdp_buff", "data_end")?,
+            rxq: spot(btf, "xdp_buff", "rxq")?,
+            rxq_dev: (id(btf, "xdp_rxq_info")?, spot(btf, "xdp_rxq_info", "dev")?),
+            ether_type: (id(btf, "ethhdr")?, spot(btf, "ethhdr", "h_proto")?),
+        })
+    }
+}
+
+fn spot(btf: &Btf, root: &str, chain: &str) -> Result<Spot, PathError> {
+    btf.path(root, chain).map(|path| Spot::of(&path))
+}
+
+fn id(btf: &Btf, name: &str) -> Result<TypeId, PathError> {
+    btf.find::<Struct>(name)
+        .map(|found| found.id())
+        .map_err(|error| PathError { kind: PathErrorKind::Root(error), span: 0..name.len() })
 }
 
 /// Structures that end in a long array of characters, the longest first.

@@ -24,10 +24,8 @@ pub fn check(args: &Args) -> Result<(), PlanError> {
 }
 
 /// Flags whose features do not exist yet.
-const NOT_YET: [&str; 13] = [
+const NOT_YET: [&str; 11] = [
     "--filter-non-skb-funcs",
-    "--filter-trace-tc",
-    "--filter-trace-xdp",
     "--filter-track-bpf-helpers",
     "--filter-track-skb-by-stackid",
     "--filter-tunnel-pcap-l2",
@@ -68,7 +66,7 @@ impl Plan {
         }
         let memory = memory(args, host, backend)?;
         let targets = targets(args, host, backend);
-        if targets.is_empty() {
+        if targets.is_empty() && !(args.filter_trace_tc || args.filter_trace_xdp) {
             return Err(nothing(args, host, backend));
         }
         let columns = Columns {
@@ -76,7 +74,7 @@ impl Plan {
             meta: args.output_meta,
             netns: args.output_netns_names,
             tuple: args.output_tuple,
-            cb: args.output_meta && args.output_skb_cb,
+            cb: args.output_meta && (args.output_skb_cb || args.filter_trace_tc),
             caller: args.output_caller,
             reason: targets.iter().any(|target| target.reason_arg.is_some()),
             appended: memory == Memory::Direct,

@@ -42,17 +42,24 @@ pub fn unless_silent(a: &mut Asm, end: Label) {
 /// In: R6 = context, R7 = skb, `view` open for [`wanted`], the slots of `packet`. Clobbers everything; ends by
 /// jumping to `end` or falling through to it.
 pub fn send(a: &mut Asm, plan: &Plan, entry: &Entry, view: &View, packet: Packet, end: Label) {
+    send_filled(a, plan, end, &mut |a| {
+        head(a, plan, entry);
+        skb_fields(a, plan, view);
+        devices(a, plan, view);
+        headers(a, plan, view, packet);
+        fields::store(a, plan, &plan.skb, Object::Skb, view);
+    });
+}
+
+/// As [`send`]; `fill` emits what fills the record at R9.
+pub fn send_filled(a: &mut Asm, plan: &Plan, end: Label, fill: &mut dyn FnMut(&mut Asm)) {
     let layout = &plan.layout;
     let lost = a.label();
     match plan.transport {
         Transport::Ring { .. } => reserve(a, layout, lost),
         Transport::Perf { .. } => on_stack(a, layout),
     }
-    head(a, plan, entry);
-    skb_fields(a, plan, view);
-    devices(a, plan, view);
-    headers(a, plan, view, packet);
-    fields::store(a, plan, &plan.skb, Object::Skb, view);
+    fill(a);
     match plan.transport {
         Transport::Ring { .. } => {
             submit(a);
@@ -79,14 +86,21 @@ pub fn count(a: &mut Asm, which: u32, end: Label) {
 ///
 /// In: R6 = context, R7 = skb, which `view` reads directly. Clobbers everything; falls through, or jumps to `end`.
 pub fn append(a: &mut Asm, plan: &Plan, entry: &Entry, view: &View, end: Label) {
-    let layout = &plan.layout;
-    on_stack(a, layout);
-    head(a, plan, entry);
-    skb_fields(a, plan, view);
-    devices(a, plan, view);
-    fields::store(a, plan, &plan.skb, Object::Skb, view);
-    where_it_lies(a, plan, view);
-    skb_output(a, layout);
+    append_filled(a, plan, Helper::SkbOutput, end, &mut |a| {
+        head(a, plan, entry);
+        skb_fields(a, plan, view);
+        devices(a, plan, view);
+        fields::store(a, plan, &plan.skb, Object::Skb, view);
+        where_it_lies(a, plan, view);
+    });
+}
+
+/// As [`append`], with the bytes of what R7 is by `helper`; `fill` emits what fills the record at R9, which is all
+/// zero, and leaves in R8 how many bytes to append.
+pub fn append_filled(a: &mut Asm, plan: &Plan, helper: Helper, end: Label, fill: &mut dyn FnMut(&mut Asm)) {
+    on_stack(a, &plan.layout);
+    fill(a);
+    output_with(a, &plan.layout, helper);
     a.jeq(R0, 0, end);
     count(a, counter::LOST, end);
 }
@@ -143,7 +157,7 @@ fn where_it_lies(a: &mut Asm, plan: &Plan, view: &View) {
 }
 
 /// R0 = 0 if the record at R9, and R8 bytes of the packet, found room in this CPU's perf buffer.
-fn skb_output(a: &mut Asm, layout: &Layout) {
+fn output_with(a: &mut Asm, layout: &Layout, helper: Helper) {
     const CURRENT_CPU: u32 = u32::MAX;
     a.mov(R1, R7);
     a.load_map(R2, EVENTS);
@@ -152,7 +166,7 @@ fn skb_output(a: &mut Asm, layout: &Layout) {
     a.or(R3, R8);
     a.mov(R4, R9);
     a.mov(R5, layout.size() as i32);
-    a.call(Helper::SkbOutput);
+    a.call(helper);
 }
 
 const NO_WAKEUP: i32 = 1;
@@ -216,12 +230,13 @@ fn counters(a: &mut Asm) {
 }
 
 /// The operand of `field` in the record at R9.
-fn at(layout: &Layout, field: Field) -> Option<Mem> {
+pub fn at(layout: &Layout, field: Field) -> Option<Mem> {
     let size = Size::from_bytes(field.size() as usize)?;
     layout.offset(field).map(|offset| Mem::new(size, R9 + offset as i32))
 }
 
-fn head(a: &mut Asm, plan: &Plan, entry: &Entry) {
+/// What a record tells of the hit itself, whatever was hit. In: R6, R7, R9. Clobbers: R0-R5.
+pub fn head(a: &mut Asm, plan: &Plan, entry: &Entry) {
     let layout = &plan.layout;
     let head = |field| at(layout, field).expect("every record has the head");
     entry.identity(a);

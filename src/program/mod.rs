@@ -14,7 +14,9 @@ mod locate;
 mod packet;
 mod read;
 mod tag;
+pub mod traced;
 pub mod track;
+mod xdp;
 
 pub use hook::{Entry, cookie};
 
@@ -71,7 +73,8 @@ pub struct Blueprint {
     pub kind: ProgType,
     /// How it will be attached, where the kernel wants to know at load time.
     pub attach: AttachType,
-    /// BTF id of the function for fentry, or of the typedef of a typed tracepoint, else 0.
+    /// BTF id of the function for fentry, or of the typedef of a typed tracepoint, else 0; in the BTF of a BPF program if
+    /// that is traced.
     pub btf_id: u32,
     /// Indices into the plan's targets: the functions that this program serves.
     pub targets: Vec<u32>,

@@ -100,6 +100,15 @@ fn unread(a: &mut Asm, plan: &Plan, drop: Label) {
     a.jump(drop);
 }
 
+/// As [`test`], for a frame that is no skb: with a link header, and all there is of it in the packet.
+///
+/// In: what `frame` says; its start must be in R8. Clobbers: R0-R5, R8, R9.
+pub fn test_frame(a: &mut Asm, plan: &Plan, frame: ebpf::Packet, drop: Label) -> Result<(), BuildError> {
+    let Some(graph) = &plan.filters.packet else { return Ok(()) };
+    let mut reader = Reader::new(a, plan, &Needs::of(graph), &[], frame, drop)?;
+    Ok(ebpf::emit(graph, a, reader.inner(), drop)?)
+}
+
 fn tagged(
     a: &mut Asm,
     plan: &Plan,
@@ -181,6 +190,29 @@ enum Reader {
 }
 
 impl Reader {
+    /// Prepares reading of what `needs` and `more` say. In: the start of the packet in R8. Clobbers: R0-R5, R8.
+    fn new(
+        a: &mut Asm,
+        plan: &Plan,
+        needs: &Needs,
+        more: &[Span],
+        packet: ebpf::Packet,
+        drop: Label,
+    ) -> Result<Reader, BuildError> {
+        Ok(match (plan.memory, plan.kernel.bytes) {
+            (Memory::Cast { kfunc, .. }, Some(bytes)) => Reader::Cast(CastReader::new(a, kfunc, bytes, packet)),
+            _ => {
+                let mut needs = needs.clone();
+                needs.fixed.extend(more);
+                needs.fixed.sort();
+                needs.fixed.dedup();
+                let window = StackWindow::new(a, &needs, packet, Indexing::SecondRead)?;
+                window.read(a, drop);
+                Reader::Window(window)
+            }
+        })
+    }
+
     fn inner(&mut self) -> &mut dyn PacketAccess {
         match self {
             Reader::Window(window) => window,
@@ -199,21 +231,9 @@ impl SkbAccess {
             a.load(R0, u64(facts.is_virtual));
             a.jne(R0, 0, drop);
         }
-        let mut reader = match (plan.memory, plan.kernel.bytes) {
-            (Memory::Cast { kfunc, .. }, Some(bytes)) => Reader::Cast(CastReader::new(a, kfunc, bytes, facts.packet)),
-            _ => {
-                // The version nibble tells the type of packets without a link header.
-                let mut window_needs = needs.clone();
-                if !needs_header {
-                    window_needs.fixed.extend([TYPE, NIBBLE]);
-                    window_needs.fixed.sort();
-                    window_needs.fixed.dedup();
-                }
-                let window = StackWindow::new(a, &window_needs, facts.packet, Indexing::SecondRead)?;
-                window.read(a, drop);
-                Reader::Window(window)
-            }
-        };
+        // The version nibble tells the type of packets without a link header.
+        let more: &[Span] = if needs_header { &[] } else { &[TYPE, NIBBLE] };
+        let mut reader = Reader::new(a, plan, needs, more, facts.packet, drop)?;
         let link_type = (!needs_header).then(|| link_type(a, reader.inner(), facts, out));
         Ok(SkbAccess { reader, link_type, short })
     }

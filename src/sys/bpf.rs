@@ -62,7 +62,7 @@ pub enum AttachType {
 ///
 /// # Safety
 /// The structure is `repr(C)`, without padding, and its pointers are valid for what the command does with them.
-unsafe trait Command: Sized {
+pub(super) unsafe trait Command: Sized {
     const CMD: libc::c_long;
 
     fn call(&mut self) -> io::Result<libc::c_long> {
@@ -392,13 +392,13 @@ pub fn raw_tracepoint_open(prog: BorrowedFd<'_>, name: Option<&CStr>) -> io::Res
 }
 
 #[repr(C)]
-struct ObjGetInfo {
-    bpf_fd: u32,
-    info_len: u32,
-    info: u64,
+pub(super) struct ObjGetInfo {
+    pub(super) bpf_fd: u32,
+    pub(super) info_len: u32,
+    pub(super) info: u64,
 }
 const _: () = assert!(size_of::<ObjGetInfo>() == 16);
-// SAFETY: mirrors bpf_attr.info; `prog_stats` passes a structure of `info_len` bytes that lives over the call.
+// SAFETY: mirrors bpf_attr.info; callers pass a structure of `info_len` bytes that lives over the call.
 unsafe impl Command for ObjGetInfo {
     const CMD: libc::c_long = 15;
 }
@@ -406,44 +406,44 @@ unsafe impl Command for ObjGetInfo {
 /// `struct bpf_prog_info` up to `verified_insns`; fields that whither does not name are left out of the interface.
 #[repr(C)]
 #[derive(Default)]
-struct ProgInfo {
-    kind: u32,
-    id: u32,
-    tag: [u8; 8],
-    jited_prog_len: u32,
-    xlated_prog_len: u32,
-    jited_prog_insns: u64,
-    xlated_prog_insns: u64,
-    load_time: u64,
-    created_by_uid: u32,
-    nr_map_ids: u32,
-    map_ids: u64,
-    name: [u8; 16],
-    ifindex: u32,
-    gpl_compatible: u32,
-    netns_dev: u64,
-    netns_ino: u64,
-    nr_jited_ksyms: u32,
-    nr_jited_func_lens: u32,
-    jited_ksyms: u64,
-    jited_func_lens: u64,
-    btf_id: u32,
-    func_info_rec_size: u32,
-    func_info: u64,
-    nr_func_info: u32,
-    nr_line_info: u32,
-    line_info: u64,
-    jited_line_info: u64,
-    nr_jited_line_info: u32,
-    line_info_rec_size: u32,
-    jited_line_info_rec_size: u32,
-    nr_prog_tags: u32,
-    prog_tags: u64,
-    run_time_ns: u64,
-    run_cnt: u64,
-    recursion_misses: u64,
-    verified_insns: u32,
-    attach_btf_obj_id: u32,
+pub(super) struct ProgInfo {
+    pub(super) kind: u32,
+    pub(super) id: u32,
+    pub(super) tag: [u8; 8],
+    pub(super) jited_prog_len: u32,
+    pub(super) xlated_prog_len: u32,
+    pub(super) jited_prog_insns: u64,
+    pub(super) xlated_prog_insns: u64,
+    pub(super) load_time: u64,
+    pub(super) created_by_uid: u32,
+    pub(super) nr_map_ids: u32,
+    pub(super) map_ids: u64,
+    pub(super) name: [u8; 16],
+    pub(super) ifindex: u32,
+    pub(super) gpl_compatible: u32,
+    pub(super) netns_dev: u64,
+    pub(super) netns_ino: u64,
+    pub(super) nr_jited_ksyms: u32,
+    pub(super) nr_jited_func_lens: u32,
+    pub(super) jited_ksyms: u64,
+    pub(super) jited_func_lens: u64,
+    pub(super) btf_id: u32,
+    pub(super) func_info_rec_size: u32,
+    pub(super) func_info: u64,
+    pub(super) nr_func_info: u32,
+    pub(super) nr_line_info: u32,
+    pub(super) line_info: u64,
+    pub(super) jited_line_info: u64,
+    pub(super) nr_jited_line_info: u32,
+    pub(super) line_info_rec_size: u32,
+    pub(super) jited_line_info_rec_size: u32,
+    pub(super) nr_prog_tags: u32,
+    pub(super) prog_tags: u64,
+    pub(super) run_time_ns: u64,
+    pub(super) run_cnt: u64,
+    pub(super) recursion_misses: u64,
+    pub(super) verified_insns: u32,
+    pub(super) attach_btf_obj_id: u32,
 }
 const _: () = assert!(size_of::<ProgInfo>() == 224);
 

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod mmap;
 pub mod perf_event;
 pub mod process;
+pub mod progs;
 pub mod stop;
 
 use std::io;

@@ -23,6 +23,9 @@ const HOSTS: [(&str, &str, &[&str]); 9] = [
 /// A few functions of all positions, and tracepoints.
 const TARGETS: &str = "--filter-func 'kfree_skb.*|sk_skb_reason_drop|ip_(rcv|output|local_out)|ip6_output|net_dev_.*'";
 
+/// BPF programs, too.
+const PROGRAMS: &str = "--filter-trace-tc --filter-trace-xdp";
+
 /// Columns, from none to all.
 const COLUMNS: [&str; 3] = [
     "--output-meta=false --output-tuple=false",
@@ -46,7 +49,7 @@ fn all(check: impl Fn(&str, &Rig, &Program)) {
     for (host, flags, without) in HOSTS {
         for columns in COLUMNS {
             for expression in EXPRESSIONS {
-                let args = format!("{TARGETS} {flags} {columns} {expression}");
+                let args = format!("{TARGETS} {PROGRAMS} {flags} {columns} {expression}");
                 let rig = Rig::new(host, &args, without);
                 for blueprint in &rig.programs.programs {
                     check(&format!("{host} without {without:?}: {args}"), &rig, &blueprint.code);
@@ -106,7 +109,7 @@ fn a_packet_that_does_not_match_is_cheap() {
         ("host 10.0.0.2 and udp port 5001", 3),
     ] {
         for (host, flags, without) in HOSTS {
-            let rig = Rig::new(host, &format!("{TARGETS} {flags} {expression}"), without);
+            let rig = Rig::new(host, &format!("{TARGETS} {PROGRAMS} {flags} {expression}"), without);
             let limit = if rig.plan.memory == Memory::Read { reads } else { 0 };
             for blueprint in &rig.programs.programs {
                 let calls = helpers_until_reject(&blueprint.code);

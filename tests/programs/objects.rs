@@ -291,6 +291,39 @@ impl Skb {
     }
 }
 
+/// A `struct xdp_buff` with what hangs on it.
+#[derive(Clone, Debug)]
+pub struct XdpBuff {
+    /// The frame.
+    pub frame: Vec<u8>,
+    /// How many bytes of it lie before `data_end`; may be negative, as on its way through a careless program.
+    pub length: i64,
+    /// `rxq->dev`.
+    pub dev: Option<Device>,
+}
+
+impl XdpBuff {
+    /// A frame in one piece.
+    pub fn new(frame: &[u8]) -> XdpBuff {
+        let dev = Some(Device { ifindex: 7, mtu: 1500, netns: 4_026_532_000 });
+        XdpBuff { frame: frame.to_vec(), length: frame.len() as i64, dev }
+    }
+
+    /// Puts everything into memory and returns the address.
+    pub fn place(&self, objects: &mut Objects<'_>) -> u64 {
+        let (xdp, rxq) = (objects.make("xdp_buff"), objects.make("xdp_rxq_info"));
+        let mut page = vec![0x5c; 2048];
+        page[256..][..self.frame.len()].copy_from_slice(&self.frame);
+        let data = objects.memory.add(page) + 256;
+        objects.set(&xdp, "data", data);
+        objects.set(&xdp, "data_end", data.wrapping_add_signed(self.length));
+        objects.set(&xdp, "rxq", rxq.address);
+        let dev = self.dev.map_or(0, |dev| dev.place(objects));
+        objects.set(&rxq, "dev", dev);
+        xdp.address
+    }
+}
+
 impl Device {
     fn place(self, objects: &mut Objects<'_>) -> u64 {
         let (dev, net) = (objects.make("net_device"), net(objects, self.netns));

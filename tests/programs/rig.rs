@@ -72,7 +72,10 @@ impl Rig {
     pub fn of(host: &Host, args: &str, backend: Backend) -> Rig {
         let parsed = recorded::args(args);
         let plan = Plan::new(&parsed, host, backend).unwrap_or_else(|error| panic!("{args}: {error}"));
-        let programs = program::build(&plan).unwrap_or_else(|error| panic!("{args}: {error}"));
+        let (tc, xdp) = (parsed.filter_trace_tc, parsed.filter_trace_xdp);
+        let traced = program::traced::samples(&plan, tc, xdp);
+        let mut programs = program::build(&plan).unwrap_or_else(|error| panic!("{args}: {error}"));
+        programs.programs.extend(traced.unwrap_or_else(|error| panic!("{args}: {error}")));
         Rig { plan, programs, btf: host.btf.clone() }
     }
 
@@ -128,6 +131,18 @@ impl Rig {
         let headers = outcome.record.as_deref().map_or(Vec::new(), |record| self.headers(record));
         let values = outcome.record.as_deref().map_or(Vec::new(), |record| self.values(record));
         Hit { event, skb, outcome, headers, values }
+    }
+
+    /// Runs the program for BPF programs of a kind, `whither_tc` or `whither_xdp`, with its argument.
+    pub fn enter_traced(&self, name: &str, argument: u64, objects: &Objects<'_>, around: &Surroundings) -> Hit {
+        let blueprint = self.programs.programs.iter().find(|program| program.code.name() == name);
+        let around = Surroundings { loads: self.plan.memory != Memory::Read, ..around.clone() };
+        let context = machine::words(&[argument, 0x2222_2222]);
+        let outcome = machine::run(&blueprint.expect("it was asked for").code, &context, &objects.memory, &around);
+        let event = outcome.record.as_deref().map(|record| self.decode(record));
+        let headers = outcome.record.as_deref().map_or(Vec::new(), |record| self.headers(record));
+        let values = outcome.record.as_deref().map_or(Vec::new(), |record| self.values(record));
+        Hit { event, skb: argument, outcome, headers, values }
     }
 
     /// Reads a record.

@@ -9,12 +9,16 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+const MAP_CREATE: libc::c_long = 0;
+const MAP_UPDATE_ELEM: libc::c_long = 2;
 const PROG_LOAD: libc::c_long = 5;
+const OBJ_PIN: libc::c_long = 6;
 const PROG_GET_NEXT_ID: libc::c_long = 11;
 const MAP_GET_NEXT_ID: libc::c_long = 12;
 const PROG_GET_FD_BY_ID: libc::c_long = 13;
 const MAP_GET_FD_BY_ID: libc::c_long = 14;
 const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const BTF_LOAD: libc::c_long = 18;
 const LINK_CREATE: libc::c_long = 28;
 const LINK_GET_NEXT_ID: libc::c_long = 31;
 
@@ -23,6 +27,7 @@ const PERF_EVENT_IOC_ENABLE: libc::c_ulong = 0x2400;
 const PERF_EVENT_IOC_SET_BPF: libc::c_ulong = 0x4004_2408;
 const PROG_TYPE_KPROBE: u64 = 2;
 const TRACE_KPROBE_MULTI: u64 = 42;
+const MAP_TYPE_PROG_ARRAY: u64 = 3;
 /// `r0 = 0; exit`.
 const EMPTY_PROGRAM: [u64; 2] = [0xb7, 0x95];
 
@@ -140,6 +145,137 @@ pub fn open_kprobes(functions: &[CString]) -> io::Result<Vec<OwnedFd>> {
     Ok(open)
 }
 
+/// A kind of program that works on packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packets {
+    /// `BPF_PROG_TYPE_SCHED_CLS`.
+    Tc = 3,
+    /// `BPF_PROG_TYPE_XDP`.
+    Xdp = 6,
+}
+
+/// `r0 = value; exit`.
+pub fn returns(value: u32) -> Vec<u64> {
+    vec![0xb7 | u64::from(value) << 32, 0x95]
+}
+
+/// Goes on with the first program of `array` instead of returning; returns `value` if there is none.
+pub fn tail_call(array: &OwnedFd, value: u32) -> Vec<u64> {
+    let map = array.as_raw_fd() as u64;
+    let mut code = vec![0x1218 | map << 32, 0, 0x3b7, 0x85 | 12 << 32];
+    code.extend(returns(value));
+    code
+}
+
+/// Loads a program. With `typed` it has type information, as that of a compiler: a function of its name.
+pub fn load(kind: Packets, name: &str, code: &[u64], typed: bool) -> io::Result<OwnedFd> {
+    // Kernels before 5.11 count programs as locked memory.
+    let all = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the structure outlives the call.
+    unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const all) };
+    let mut load = [0; 16];
+    load[0] = kind as u64 | (code.len() as u64) << 32;
+    load[1] = code.as_ptr() as u64;
+    load[2] = c"GPL".as_ptr() as u64;
+    let mut short = [0; 16];
+    let length = name.len().min(15);
+    short[..length].copy_from_slice(&name.as_bytes()[..length]);
+    load[6] = u64::from_le_bytes(*short.first_chunk().unwrap_or(&[0; 8]));
+    load[7] = u64::from_le_bytes(*short.last_chunk().unwrap_or(&[0; 8]));
+    // struct bpf_func_info: the function starts at instruction 0 and is type 3.
+    let functions = [0u32, 3];
+    if !typed {
+        return Ok(descriptor(bpf(PROG_LOAD, &mut load)?));
+    }
+    let types = types(kind, name);
+    let mut attributes = [0; 16];
+    attributes[0] = types.as_ptr() as u64;
+    attributes[2] = types.len() as u64;
+    let types = descriptor(bpf(BTF_LOAD, &mut attributes)?);
+    load[9] = types.as_raw_fd() as u64 | (size_of_val(&functions) as u64) << 32;
+    load[10] = functions.as_ptr() as u64;
+    load[11] = 1;
+    Ok(descriptor(bpf(PROG_LOAD, &mut load)?))
+}
+
+/// BTF with `int NAME(struct CONTEXT *ctx)`, which is type 3.
+fn types(kind: Packets, name: &str) -> Vec<u8> {
+    let context = match kind {
+        Packets::Tc => "__sk_buff",
+        Packets::Xdp => "xdp_md",
+    };
+    let mut strings = vec![0];
+    let mut string = |text: &str| {
+        let at = strings.len() as u32;
+        strings.extend_from_slice(text.as_bytes());
+        strings.push(0);
+        at
+    };
+    const INT: u32 = 1 << 24;
+    const PTR: u32 = 2 << 24;
+    const STRUCT: u32 = 4 << 24;
+    const FUNC: u32 = 12 << 24;
+    const FUNC_PROTO: u32 = 13 << 24;
+    let types = [
+        // 1: int, 4 bytes, signed, 32 bits.
+        vec![string("int"), INT, 4, 1 << 24 | 32],
+        // 2: one parameter of type 5, returns type 1.
+        vec![0, FUNC_PROTO | 1, 1, string("ctx"), 5],
+        // 3: a global function of type 2.
+        vec![string(name), FUNC | 1, 2],
+        vec![string(context), STRUCT, 4],
+        vec![0, PTR, 4],
+    ];
+    let types: Vec<u8> = types.concat().into_iter().flat_map(u32::to_le_bytes).collect();
+    let mut blob = vec![0x9f, 0xeb, 1, 0];
+    for word in [24, 0, types.len() as u32, types.len() as u32, strings.len() as u32] {
+        blob.extend(u32::to_le_bytes(word));
+    }
+    blob.extend(types);
+    blob.extend(strings);
+    blob
+}
+
+/// The id of a program.
+pub fn id_of(program: &OwnedFd) -> io::Result<u32> {
+    Ok((info_of(program)?[0] >> 32) as u32)
+}
+
+/// A map of programs for [`tail_call`], with room for one.
+pub fn program_array() -> io::Result<OwnedFd> {
+    let mut create = [0; 16];
+    create[0] = MAP_TYPE_PROG_ARRAY | 4 << 32;
+    create[1] = 4 | 1 << 32;
+    Ok(descriptor(bpf(MAP_CREATE, &mut create)?))
+}
+
+/// Puts `program` into an array.
+pub fn put(array: &OwnedFd, program: &OwnedFd) -> io::Result<()> {
+    let (key, value) = (0u32, program.as_raw_fd());
+    let mut update = [0; 16];
+    update[0] = array.as_raw_fd() as u64;
+    update[1] = &raw const key as u64;
+    update[2] = &raw const value as u64;
+    bpf(MAP_UPDATE_ELEM, &mut update).map(drop)
+}
+
+/// Gives a program or map a name in a file system of type `bpf`.
+pub fn pin(object: &OwnedFd, path: &str) -> io::Result<()> {
+    let path = CString::new(path)?;
+    let mut pin = [0; 16];
+    pin[0] = path.as_ptr() as u64;
+    pin[1] = object.as_raw_fd() as u64;
+    bpf(OBJ_PIN, &mut pin).map(drop)
+}
+
+/// Attaches a tc program to an interface by tcx, incoming or outgoing. Since Linux 6.6. Ends when the result is closed.
+pub fn attach_tcx(program: &OwnedFd, ifindex: u32, incoming: bool) -> io::Result<OwnedFd> {
+    let mut link = [0; 16];
+    link[0] = program.as_raw_fd() as u64 | u64::from(ifindex) << 32;
+    link[1] = if incoming { 46 } else { 47 };
+    Ok(descriptor(bpf(LINK_CREATE, &mut link)?))
+}
+
 fn load_empty(attach: u64) -> io::Result<OwnedFd> {
     let mut load = [0; 16];
     load[0] = PROG_TYPE_KPROBE | (EMPTY_PROGRAM.len() as u64) << 32;
@@ -152,7 +288,10 @@ fn load_empty(attach: u64) -> io::Result<OwnedFd> {
 fn info(open: libc::c_long, id: u32) -> io::Result<[u64; 29]> {
     let mut attributes = [0; 16];
     attributes[0] = u64::from(id);
-    let object = descriptor(bpf(open, &mut attributes)?);
+    info_of(&descriptor(bpf(open, &mut attributes)?))
+}
+
+fn info_of(object: &OwnedFd) -> io::Result<[u64; 29]> {
     // A kernel that knows fewer fields accepts zeros behind them, one that knows more fills as many as there is room for.
     let mut info = [0; 29];
     let mut attributes = [0; 16];

@@ -1,5 +1,6 @@
 //! What a case may need of a kernel, found by trying it.
 
+use super::bpf::Packets;
 use super::{Guest, bpf};
 
 /// Something that not every kernel of the matrix has.
@@ -11,6 +12,8 @@ pub enum Feature {
     DropReasons,
     /// Modules have BTF.
     ModuleBtf,
+    /// tc programs can be attached without a qdisc.
+    Tcx,
 }
 
 /// Whether a kernel has a feature.
@@ -31,6 +34,7 @@ impl Feature {
             Self::KprobeMulti => ((5, 18), Some("CONFIG_FPROBE")),
             Self::DropReasons => ((5, 17), None),
             Self::ModuleBtf => ((5, 11), Some("CONFIG_DEBUG_INFO_BTF_MODULES")),
+            Self::Tcx => ((6, 6), Some("CONFIG_NET_XGRESS")),
         }
     }
 
@@ -48,6 +52,11 @@ impl Feature {
             Self::ModuleBtf => {
                 let loaded = guest.sh("modprobe veth && test -e /sys/kernel/btf/veth");
                 loaded.err().map(|_| "/sys/kernel/btf/veth is missing".to_owned())
+            }
+            Self::Tcx => {
+                let program = bpf::load(Packets::Tc, "try_tcx", &bpf::returns(u32::MAX), false);
+                // The loopback device is interface 1 in every namespace.
+                program.and_then(|program| bpf::attach_tcx(&program, 1, true)).err().map(|error| error.to_string())
             }
         };
         let Some(problem) = problem else { return Presence::Here };

@@ -180,6 +180,11 @@ impl Trace {
         self.output.stdout()
     }
 
+    /// What it has said on the standard error stream so far.
+    pub fn said(&self) -> String {
+        self.output.stderr()
+    }
+
     /// How many bytes it has printed so far.
     pub fn printed(&self) -> Result<u64> {
         Ok(fs::metadata(self.output.0.join("out"))?.len())

@@ -1,0 +1,189 @@
+//! The tc and XDP programs that are loaded, whoever loaded them.
+
+use crate::btf::{Btf, Kind, TypeId};
+use crate::sys::progs;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// What a program works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgKind {
+    /// An skb: `BPF_PROG_TYPE_SCHED_CLS`, in tc, tcx and netkit.
+    Tc,
+    /// A frame that is no skb yet: `BPF_PROG_TYPE_XDP`.
+    Xdp,
+}
+
+impl ProgKind {
+    /// By the kernel's number (`enum bpf_prog_type`).
+    fn from_number(number: u32) -> Option<ProgKind> {
+        match number {
+            3 => Some(ProgKind::Tc),
+            6 => Some(ProgKind::Xdp),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for ProgKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ProgKind::Tc => "tc",
+            ProgKind::Xdp => "XDP",
+        })
+    }
+}
+
+/// What `bpftool prog` shows of a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProgLabel {
+    /// What it works on.
+    pub kind: ProgKind,
+    /// Its id.
+    pub id: u32,
+    /// Its tag.
+    pub tag: [u8; 8],
+    /// Its name: that of its main function if its type information has it, else the one that it was loaded with.
+    pub name: String,
+}
+
+impl fmt::Display for ProgLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ProgLabel { kind, id, tag, name } = self;
+        write!(f, "{kind} program `{}` (id {id}, tag {})", name.escape_debug(), Hex(tag))
+    }
+}
+
+/// Bytes in hexadecimal.
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A program that can be traced as far as is known.
+#[derive(Debug)]
+pub struct BpfProg {
+    /// The program. While this is open the kernel keeps it.
+    pub fd: OwnedFd,
+    /// How it is named.
+    pub label: ProgLabel,
+    /// Name of its symbol in kallsyms, without `[bpf]`.
+    pub symbol: String,
+    /// Its main function in its own type information.
+    pub main: u32,
+}
+
+/// A program that cannot be traced.
+#[derive(Debug)]
+pub struct Skipped {
+    /// How it is named; without it only the id is known.
+    pub label: Result<ProgLabel, u32>,
+    /// The reason.
+    pub why: Why,
+}
+
+/// Why a program cannot be traced.
+#[derive(Debug)]
+pub enum Why {
+    /// It was unloaded while it was looked at.
+    Gone,
+    /// It was loaded without type information.
+    NoBtf,
+    /// Its type information is damaged.
+    BadBtf,
+    /// The kernel says no.
+    Refused(io::Error),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Why::Gone => f.write_str("it is gone"),
+            Why::NoBtf => f.write_str("it has no BTF"),
+            Why::BadBtf => f.write_str("its BTF has no function for it"),
+            Why::Refused(error) => error.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.label {
+            Ok(label) => write!(f, "{label} is not traced: {}", self.why),
+            Err(id) => write!(f, "BPF program {id} is not traced: {}", self.why),
+        }
+    }
+}
+
+/// Finds programs, each once, those that are loaded later included.
+#[derive(Debug)]
+pub struct BpfProgs {
+    /// Ids grow: the kernel starts again at 1 only after two billion programs.
+    last: u32,
+    tc: bool,
+    xdp: bool,
+}
+
+impl BpfProgs {
+    /// Looks for tc programs, XDP programs, or both.
+    pub fn new(tc: bool, xdp: bool) -> BpfProgs {
+        BpfProgs { last: 0, tc, xdp }
+    }
+
+    /// The next program that was not seen before; `None` if there is no other for the time being.
+    ///
+    /// Costs one system call if there is none. Fails if programs cannot be listed.
+    pub fn find_new(&mut self) -> io::Result<Option<Result<BpfProg, Skipped>>> {
+        while let Some(id) = progs::next_id(self.last)? {
+            self.last = id;
+            match self.look(id) {
+                Ok(None) => {}
+                Ok(Some(prog)) => return Ok(Some(Ok(prog))),
+                Err(skipped) => return Ok(Some(Err(skipped))),
+            }
+        }
+        Ok(None)
+    }
+
+    /// `None` if the program is of another kind.
+    fn look(&self, id: u32) -> Result<Option<BpfProg>, Skipped> {
+        let failed = |error: io::Error| {
+            let gone = error.kind() == io::ErrorKind::NotFound;
+            Skipped { label: Err(id), why: if gone { Why::Gone } else { Why::Refused(error) } }
+        };
+        let fd = progs::open(id).map_err(failed)?;
+        let info = progs::info(fd.as_fd()).map_err(failed)?;
+        let kind = match ProgKind::from_number(info.kind) {
+            Some(kind) if (kind == ProgKind::Tc && self.tc) || (kind == ProgKind::Xdp && self.xdp) => kind,
+            _ => return Ok(None),
+        };
+        let name = String::from_utf8_lossy(&info.name).into_owned();
+        let mut label = ProgLabel { kind, id, tag: info.tag, name };
+        let main = match info.main {
+            Some(main) if info.btf_id != 0 => main,
+            _ => return Err(Skipped { label: Ok(label), why: Why::NoBtf }),
+        };
+        let bytes = match progs::btf(info.btf_id) {
+            Ok(bytes) => bytes,
+            Err(error) => return Err(Skipped { label: Ok(label), why: Why::Refused(error) }),
+        };
+        match function(bytes, main) {
+            Some(name) => label.name = name,
+            None => return Err(Skipped { label: Ok(label), why: Why::BadBtf }),
+        }
+        // As the kernel names it (`bpf_prog_ksym_set_name`, kernel/bpf/core.c).
+        let symbol = format!("bpf_prog_{}_{}", Hex(&info.main_tag), label.name);
+        Ok(Some(BpfProg { fd, label, symbol, main }))
+    }
+}
+
+/// The name of a function in the type information of a program.
+fn function(btf: Vec<u8>, id: u32) -> Option<String> {
+    let btf = Btf::parse(btf, "BTF of a program").ok()?;
+    let function = btf.get(TypeId(id)).ok()?;
+    (function.kind() == Kind::Func && function.is_named()).then(|| function.name().to_owned())
+}

@@ -1,0 +1,42 @@
+//! Programs that run when a BPF program does: fentry on its main function.
+//!
+//! The verifier types the argument as what it really is, `struct sk_buff *` or `struct xdp_buff *`, not as what the
+//! program sees (`btf_translate_to_vmlinux`, kernel/bpf/btf.c). A program that calls itself otherwise passes a number.
+//! Either way it is read as `plan.memory` says.
+
+use crate::plan::Plan;
+use crate::program::{Blueprint, BuildError, Entry, emit, xdp};
+use crate::sys::bpf::{AttachType, ProgType};
+
+/// What a traced program works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Context {
+    /// An skb.
+    Skb,
+    /// An `xdp_buff`.
+    Xdp,
+}
+
+/// Emits the program for the entry of a BPF program whose main function is `main` in its own BTF. In records it is the
+/// target with the index `target`.
+pub fn entry(plan: &Plan, context: Context, target: u32, main: u32) -> Result<Blueprint, BuildError> {
+    let way = Entry::Words { target, skb_arg: 1, reason_arg: None };
+    let code = match context {
+        Context::Skb => emit(plan, &way, false, "whither_tc".into())?,
+        Context::Xdp => xdp::emit(plan, &way, "whither_xdp".into())?,
+    };
+    Ok(Blueprint {
+        code,
+        kind: ProgType::Tracing,
+        attach: AttachType::TraceFentry,
+        btf_id: main,
+        targets: vec![target],
+        own_target: true,
+    })
+}
+
+/// The programs that the next tc program and the next XDP program would get, for listings.
+pub fn samples(plan: &Plan, tc: bool, xdp: bool) -> Result<Vec<Blueprint>, BuildError> {
+    let wanted = [(tc, Context::Skb), (xdp, Context::Xdp)].into_iter().filter(|(wanted, _)| *wanted);
+    (plan.targets.len() as u32..).zip(wanted).map(|(index, (_, context))| entry(plan, context, index, 0)).collect()
+}
