@@ -1,0 +1,82 @@
+//! A system call that fails while whither starts: it ends with one sentence and status 1, or does without what failed.
+//! Never does it panic, hang, or die of a signal.
+//!
+//! The real program runs under ptrace, which answers one call of its main thread in the kernel's place. Every kind of call is
+//! tried, at its first and its last time, and every bpf(2); `WHITHER_FAULTS=all` tries each call each way (half an hour).
+
+#![cfg(target_arch = "x86_64")]
+
+#[path = "faults/traced.rs"]
+mod traced;
+
+use std::collections::BTreeMap;
+
+use nix::errno::Errno;
+use traced::{Call, Ended, Fault, run};
+
+/// What the kernel may say to anything.
+const ANSWERS: [Errno; 3] = [Errno::EPERM, Errno::ENOMEM, Errno::EINVAL];
+
+#[test]
+fn a_failing_call_ends_in_one_sentence() {
+    let whole = run(None);
+    let Some(calls) = whole.calls_until_ready() else {
+        // Without privilege, or without BPF, there is no start to disturb.
+        assert!(std::env::var_os("CI").is_none(), "whither must start here: {whole:?}");
+        eprintln!("skipped: whither does not start here: {}", whole.stderr.trim_end());
+        return;
+    };
+    assert_eq!(whole.code, Some(0), "{whole:?}");
+    let mut wrong = String::new();
+    let mut tried = 0;
+    for (at, answers) in chosen(calls) {
+        for &errno in answers {
+            let fault = Fault { at, errno };
+            let ended = run(Some(fault));
+            tried += 1;
+            if let Err(why) = judge(&ended) {
+                wrong += &format!("{errno:?} to call {at}, {:?}: {why}\n", calls[at]);
+            }
+        }
+    }
+    assert!(tried > 50, "only {tried} faults were tried");
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// Which calls are to fail, and how.
+fn chosen(calls: &[Call]) -> Vec<(usize, &'static [Errno])> {
+    let all = std::env::var_os("WHITHER_FAULTS").is_some_and(|value| value == "all");
+    let mut kinds: BTreeMap<Call, Vec<usize>> = BTreeMap::new();
+    for (at, call) in calls.iter().enumerate().filter(|(_, call)| call.may_fail()) {
+        kinds.entry(*call).or_default().push(at);
+    }
+    let mut chosen = Vec::new();
+    for times in kinds.values() {
+        let last = times.len() - 1;
+        for (n, &at) in times.iter().enumerate() {
+            match n {
+                _ if all || n == 0 => chosen.push((at, &ANSWERS[..])),
+                _ if n == last || calls[at].is_bpf() => chosen.push((at, &ANSWERS[n % 3..][..1])),
+                _ => {}
+            }
+        }
+    }
+    chosen
+}
+
+fn judge(ended: &Ended) -> Result<(), String> {
+    let complaint = |what: &str| Err(format!("{what}\n{}", ended.stderr));
+    if ended.stderr.contains("panicked") {
+        return complaint("a panic");
+    }
+    let errors = ended.stderr.lines().filter(|line| line.starts_with("error: ")).count();
+    match ended.code {
+        // Nobody can go on without memory; the allocator has said so.
+        None if ended.stderr.contains("memory allocation of") => Ok(()),
+        None => complaint("no exit status"),
+        Some(0) if errors == 0 && ended.is_ready() => Ok(()),
+        Some(0) => complaint("status 0, but it did not trace"),
+        Some(1) if errors == 1 => Ok(()),
+        Some(code) => complaint(&format!("status {code}, {errors} errors")),
+    }
+}

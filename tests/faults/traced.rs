@@ -1,0 +1,228 @@
+//! One run of the program under ptrace.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::ptrace::{self, Options};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+/// A call of the main thread is answered by an error.
+#[derive(Clone, Copy, Debug)]
+pub struct Fault {
+    /// Number of the call, counted from [`FIRST`] on.
+    pub at: usize,
+    /// The answer.
+    pub errno: Errno,
+}
+
+/// A kind of call: its number, and for calls that are many in one the first argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Call {
+    number: i64,
+    command: u64,
+}
+
+impl Call {
+    /// Whether it is bpf(2).
+    pub fn is_bpf(self) -> bool {
+        self.number == libc::SYS_bpf
+    }
+
+    /// Whether a failure can be told from the outside, and is one that the kernel could give: not what it says on standard
+    /// error, not the memory that the allocator asks for (it aborts), not random numbers (the standard library wants
+    /// them), not locks, not the way out.
+    pub fn may_fail(self) -> bool {
+        const NEVER: [i64; 12] = [
+            libc::SYS_write,
+            libc::SYS_getrandom,
+            libc::SYS_futex,
+            libc::SYS_exit,
+            libc::SYS_exit_group,
+            libc::SYS_brk,
+            libc::SYS_munmap,
+            libc::SYS_madvise,
+            libc::SYS_mprotect,
+            libc::SYS_sched_yield,
+            libc::SYS_rt_sigreturn,
+            libc::SYS_restart_syscall,
+        ];
+        !NEVER.contains(&self.number)
+    }
+}
+
+/// What became of a run.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// Exit status; `None` after a signal, or if it had to be killed.
+    pub code: Option<i32>,
+    /// What it said.
+    pub stderr: String,
+    calls: Vec<Call>,
+    ready: Option<usize>,
+}
+
+impl Ended {
+    /// Whether it got so far as to trace.
+    pub fn is_ready(&self) -> bool {
+        self.stderr.contains(READY)
+    }
+
+    /// The calls of the main thread, from its first own one until it listens; `None` if it never did.
+    pub fn calls_until_ready(&self) -> Option<&[Call]> {
+        self.ready.map(|count| &self.calls[..count])
+    }
+}
+
+const READY: &str = "Listening for events";
+/// The first call that is whither's and not the run-time's.
+const FIRST: i64 = libc::SYS_signalfd4;
+/// A run takes a fraction of a second, on a loaded machine several.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs whither until it listens, then interrupts it.
+#[expect(clippy::zombie_processes, reason = "Traced::follow waits for it")]
+pub fn run(fault: Option<Fault>) -> Ended {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let path = std::env::temp_dir().join(format!(
+        "whither-fault-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    ));
+    let stderr = File::create(&path).expect("a file");
+    // The shell stops itself, so that nothing is missed between the start and the tracing of it.
+    let child = Command::new("sh")
+        .args(["-c", "kill -STOP $$; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_whither")])
+        .args(["--backend", "tracepoint", "--filter-func", "kfree_skb|consume_skb", "icmp"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(stderr)
+        .process_group(0)
+        .spawn()
+        .expect("sh runs");
+    let mut traced = Traced {
+        main: Pid::from_raw(child.id() as i32),
+        fault,
+        said: path.clone(),
+        inside: Vec::new(),
+        answer: None,
+        ended: Ended::default(),
+        counting: false,
+        interrupted: false,
+    };
+    traced.follow();
+    let mut ended = traced.ended;
+    File::open(&path).and_then(|mut file| file.read_to_string(&mut ended.stderr)).expect("it is text");
+    fs::remove_file(&path).expect("it is ours");
+    ended
+}
+
+struct Traced {
+    main: Pid,
+    fault: Option<Fault>,
+    said: std::path::PathBuf,
+    /// Threads that are between entry and exit of a call.
+    inside: Vec<Pid>,
+    /// What the main thread is to get for its call.
+    answer: Option<Errno>,
+    ended: Ended,
+    counting: bool,
+    interrupted: bool,
+}
+
+impl Traced {
+    fn follow(&mut self) {
+        // A run that hangs is killed; the sender is dropped when this returns.
+        let (_running, over) = mpsc::channel::<()>();
+        let main = self.main;
+        thread::spawn(move || {
+            if over.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                let _ = kill(main, Signal::SIGKILL);
+            }
+        });
+        waitpid(self.main, Some(WaitPidFlag::WUNTRACED)).expect("it stops itself");
+        let options = Options::PTRACE_O_TRACESYSGOOD
+            | Options::PTRACE_O_TRACECLONE
+            | Options::PTRACE_O_TRACEEXEC
+            | Options::PTRACE_O_EXITKILL;
+        ptrace::seize(self.main, options).expect("our own child can be traced");
+        kill(self.main, Signal::SIGCONT).expect("it is there");
+        loop {
+            let status = waitpid(Pid::from_raw(-1), Some(WaitPidFlag::__WALL));
+            match status {
+                Ok(WaitStatus::Exited(pid, code)) if pid == self.main => {
+                    self.ended.code = Some(code);
+                    return;
+                }
+                Ok(WaitStatus::Signaled(pid, ..)) if pid == self.main => return,
+                Ok(WaitStatus::PtraceSyscall(pid)) => {
+                    self.call(pid);
+                    let _ = ptrace::syscall(pid, None);
+                }
+                Ok(WaitStatus::PtraceEvent(pid, ..)) => {
+                    let _ = ptrace::syscall(pid, None);
+                }
+                Ok(WaitStatus::Stopped(pid, signal)) => {
+                    let pass = !matches!(signal, Signal::SIGSTOP | Signal::SIGTRAP | Signal::SIGCONT);
+                    let _ = ptrace::syscall(pid, pass.then_some(signal));
+                }
+                Ok(_) => {}
+                Err(error) => panic!("waiting for the child: {error}"),
+            }
+        }
+    }
+
+    /// A thread enters or leaves a call.
+    fn call(&mut self, pid: Pid) {
+        let Ok(mut registers) = ptrace::getregs(pid) else { return };
+        if let Some(at) = self.inside.iter().position(|&inside| inside == pid) {
+            self.inside.swap_remove(at);
+            if pid == self.main {
+                if let Some(errno) = self.answer.take() {
+                    registers.rax = -i64::from(errno as i32) as u64;
+                    ptrace::setregs(pid, registers).expect("it is stopped");
+                }
+                self.look(registers.orig_rax as i64);
+            }
+            return;
+        }
+        self.inside.push(pid);
+        let number = registers.orig_rax as i64;
+        if pid != self.main || self.ended.ready.is_some() {
+            return;
+        }
+        self.counting |= number == FIRST;
+        if !self.counting {
+            return;
+        }
+        let command = if number == libc::SYS_bpf { registers.rdi } else { 0 };
+        if let Some(fault) = self.fault.filter(|fault| fault.at == self.ended.calls.len()) {
+            // No call has this number: the kernel does nothing.
+            registers.orig_rax = u64::MAX;
+            ptrace::setregs(pid, registers).expect("it is stopped");
+            self.answer = Some(fault.errno);
+        }
+        self.ended.calls.push(Call { number, command });
+    }
+
+    /// Whether it listens now; then it is interrupted.
+    fn look(&mut self, number: i64) {
+        if self.interrupted || number != libc::SYS_write {
+            return;
+        }
+        if fs::read_to_string(&self.said).is_ok_and(|said| said.contains(READY)) {
+            self.interrupted = true;
+            self.ended.ready = Some(self.ended.calls.len());
+            kill(self.main, Signal::SIGINT).expect("it is there");
+        }
+    }
+}
