@@ -34,8 +34,8 @@ complete -c whither -n "__fish_whither_needs_command" -l filter-track-bpf-helper
 complete -c whither -n "__fish_whither_needs_command" -l filter-netns -d 'only packets in this network namespace: a path, or inode:NUMBER' -r
 complete -c whither -n "__fish_whither_needs_command" -l filter-ifname -d 'only packets on this interface, of --filter-netns or else of the current namespace' -r
 complete -c whither -n "__fish_whither_needs_command" -l filter-mark -d 'only packets with this skb->mark: VALUE or VALUE/MASK, decimal or 0x' -r
-complete -c whither -n "__fish_whither_needs_command" -l filter-skb-expr -d 'only packets with this field: one comparison, such as \'skb->len > 100\'' -r
-complete -c whither -n "__fish_whither_needs_command" -l filter-xdp-expr -d 'the same for XDP programs, such as \'xdp->rxq->dev->ifindex == 2\'' -r
+complete -c whither -n "__fish_whither_needs_command" -l filter-skb-expr -d 'only packets for which this holds: C, such as \'skb->len > 100 && skb->dev->ifindex == 2\'' -r
+complete -c whither -n "__fish_whither_needs_command" -l filter-xdp-expr -d 'only XDP buffers for which this holds: C, such as \'xdp->rxq->dev->ifindex == 2\'' -r
 complete -c whither -n "__fish_whither_needs_command" -l filter-tunnel-pcap-l2 -d 'pcap-filter on the frame inside a tunnel; packets outside of one pass' -r
 complete -c whither -n "__fish_whither_needs_command" -l filter-tunnel-pcap-l3 -d 'pcap-filter on the IP packet inside a tunnel; packets outside of one pass' -r
 complete -c whither -n "__fish_whither_needs_command" -l filter-track-skb -d 'follow a packet that matched once, whatever becomes of it (NAT, tunnels)' -r
@@ -51,8 +51,8 @@ complete -c whither -n "__fish_whither_needs_command" -l output-netns-names -d '
 complete -c whither -n "__fish_whither_needs_command" -l netns-names-max-length -d 'width of that column in characters, at least 10' -r
 complete -c whither -n "__fish_whither_needs_command" -l timestamp -d 'times: none, current or relative (ns, monotonic), absolute (wall time)' -r
 complete -c whither -n "__fish_whither_needs_command" -l output-skb-cb -d '__sk_buff->cb[], five words' -r
-complete -c whither -n "__fish_whither_needs_command" -l output-skb-metadata -d 'fields of the skb, such as skb->mark,skb->dev->name; at most 4' -r
-complete -c whither -n "__fish_whither_needs_command" -l output-xdp-metadata -d 'fields of the xdp_buff, such as xdp->rxq->dev->ifindex; at most 4' -r
+complete -c whither -n "__fish_whither_needs_command" -l output-skb-metadata -d 'values of C expressions on the skb, such as skb->mark,skb->dev->name' -r
+complete -c whither -n "__fish_whither_needs_command" -l output-xdp-metadata -d 'values of C expressions on the xdp_buff, such as xdp->rxq->dev->ifindex' -r
 complete -c whither -n "__fish_whither_needs_command" -l output-skb -d 'the whole sk_buff (Linux 5.10)' -r
 complete -c whither -n "__fish_whither_needs_command" -l output-skb-shared-info -d 'the whole skb_shared_info (Linux 5.10)' -r
 complete -c whither -n "__fish_whither_needs_command" -l output-bpfmap -d 'BPF map, key and value of map helper functions' -r
