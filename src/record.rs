@@ -58,6 +58,33 @@ pub enum Field {
     Cb,
     /// 24 bytes, see [`place`]. Where the packet lies in its buffer, if the packet itself comes behind the record.
     Place,
+    /// u32. Captured bytes of the packet inside a tunnel from its network header on, as [`Field::HeaderLen`]; 0 if there
+    /// is none.
+    InnerLen,
+    /// u32. Bytes of [`Field::Stack`] that the kernel filled; 0 if it could not.
+    StackLen,
+    /// [`HEADER_BYTES`] bytes. The packet inside a tunnel from its network header on.
+    InnerHeaders,
+    /// [`FRAME_BYTES`] bytes, zeros behind the last frame. The innermost frames of the stack, from the program outwards:
+    /// the caller is among them where the registers of the function are not known.
+    Frames,
+    /// [`STACK_BYTES`] bytes. Addresses on the kernel stack, the innermost first, u64 each.
+    Stack,
+}
+
+/// As much of a stack as the kernel unwinds (`kernel.perf_event_max_stack` is 127 frames if nobody has changed it).
+pub const STACK_BYTES: u32 = 127 * 8;
+
+/// Eight frames: programs have at most five below the function that they were called for.
+pub const FRAME_BYTES: u32 = 8 * 8;
+
+/// A whole structure in a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dump {
+    /// The `struct sk_buff`.
+    Skb,
+    /// Its `struct skb_shared_info`.
+    SharedInfo,
 }
 
 /// Parts of [`Field::Place`]: where each starts, in bytes from the start of the field, and its size.
@@ -89,7 +116,7 @@ pub const APPENDED_BYTES: u32 = 256;
 
 impl Field {
     /// Every field, in the order in which a record holds them.
-    pub const ALL: [Field; 19] = [
+    pub const ALL: [Field; 24] = [
         Field::Function,
         Field::Skb,
         Field::Pid,
@@ -109,6 +136,11 @@ impl Field {
         Field::Headers,
         Field::Cb,
         Field::Place,
+        Field::InnerLen,
+        Field::StackLen,
+        Field::InnerHeaders,
+        Field::Frames,
+        Field::Stack,
     ];
 
     /// Size in bytes.
@@ -119,16 +151,19 @@ impl Field {
             Field::Netns | Field::Mark | Field::Ifindex | Field::Len | Field::Mtu => 4,
             Field::Comm => 16,
             Field::Protocol => 2,
-            Field::Headers => HEADER_BYTES,
+            Field::InnerLen | Field::StackLen => 4,
+            Field::Headers | Field::InnerHeaders => HEADER_BYTES,
             Field::Cb => 20,
             Field::Place => 24,
+            Field::Frames => FRAME_BYTES,
+            Field::Stack => STACK_BYTES,
         }
     }
 
     /// Alignment in bytes within the record.
     const fn align(self) -> u32 {
         match self {
-            Field::Headers | Field::Comm | Field::Place => 8,
+            Field::Headers | Field::InnerHeaders | Field::Comm | Field::Place | Field::Frames | Field::Stack => 8,
             Field::Cb => 4,
             other => other.size(),
         }
@@ -179,6 +214,8 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     offsets: [Option<u16>; Field::ALL.len()],
+    /// Whole structures: where they start, and their sizes.
+    dumps: [Option<(u32, u32)>; 2],
     /// Values of skbs and of xdp_buffs. A record holds either, so they share their bytes.
     values: [Vec<Place>; 2],
     /// Where they start.
@@ -201,7 +238,26 @@ impl Layout {
             }
         }
         let size = end.next_multiple_of(8);
-        Layout { offsets, values: [Vec::new(), Vec::new()], values_at: size, size, identity }
+        Layout { offsets, dumps: [None; 2], values: [Vec::new(), Vec::new()], values_at: size, size, identity }
+    }
+
+    /// The same with a whole structure of `size` bytes. To be called before [`Layout::with_values`].
+    pub fn with_dump(mut self, dump: Dump, size: u32) -> Layout {
+        self.dumps[dump as usize] = Some((self.size, size));
+        self.size += size.next_multiple_of(8);
+        self.values_at = self.size;
+        self
+    }
+
+    /// Where a whole structure starts, and its size in bytes; `None` if this run does not have it.
+    pub fn dump(&self, dump: Dump) -> Option<(u32, u32)> {
+        self.dumps[dump as usize]
+    }
+
+    /// The bytes of a whole structure in `record`; `None` if this run does not have it or `record` is too short.
+    pub fn dump_bytes<'r>(&self, record: &'r [u8], dump: Dump) -> Option<&'r [u8]> {
+        let (offset, size) = self.dump(dump)?;
+        record.get(offset as usize..(offset + size) as usize)
     }
 
     /// The same with values of these sizes, in this order, in records about `object`.
@@ -279,6 +335,11 @@ impl fmt::Display for Layout {
                 writeln!(f, "  {at:>3} {:>2} {field:?}", field.size())?;
             }
         }
+        for (name, dump) in ["sk_buff", "skb_shared_info"].into_iter().zip(self.dumps) {
+            if let Some((offset, size)) = dump {
+                writeln!(f, "  {offset:>3} {size:>2} struct {name}")?;
+            }
+        }
         for (name, places) in ["skb", "xdp"].into_iter().zip(&self.values) {
             for Place { offset, size, known } in places {
                 writeln!(f, "  {offset:>3} {size:>2} value of {name}, known by {known}")?;
@@ -315,6 +376,9 @@ mod tests {
         assert_eq!(at(Object::Xdp), [(40, 44)]);
         assert_eq!(layout.size(), 88);
         assert_eq!(plain.clone().with_values(Object::Skb, []), plain);
+        let dumps = plain.clone().with_dump(Dump::Skb, 232).with_dump(Dump::SharedInfo, 12);
+        assert_eq!((dumps.dump(Dump::Skb), dumps.dump(Dump::SharedInfo)), (Some((40, 232)), Some((272, 12))));
+        assert_eq!(dumps.with_values(Object::Xdp, [4]).values(Object::Xdp)[0].offset, 288);
         let mut record = vec![7; 88];
         record[44] = 0;
         assert_eq!(layout.value(&record, layout.values(Object::Skb)[2]), Some(&[7; 6][..]));

@@ -14,7 +14,6 @@ use crate::output::{self, Counts, Details, End, Lines, Settings};
 use crate::plan::{Backend, Plan, PlanError, make};
 use crate::program;
 use crate::progs::{self, Progs};
-use crate::record::Object;
 use crate::say::Say;
 use crate::sys::stop::Stop;
 use crate::sys::{bpf, process};
@@ -62,9 +61,9 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let progs = if tc || xdp { Some(Progs::new(tc, xdp, &host, &plan)?) } else { None };
     let events = events::follow(&loaded, &plan, stop)?;
     let lines = Lines::new(Settings::new(args), names, out);
-    drop(host);
     let late = Late::new(&plan)?;
-    let details = Details::new(&plan);
+    let details = Details::new(&plan, &host.btf);
+    drop(host);
     let mut run = Run { args, say, stop, plan, loaded, hooks, progs, events, late, lines, details, full: false };
     run.look_for_programs()?;
     run.follow()
@@ -117,8 +116,8 @@ impl Run<'_> {
                         if !wanted {
                             break;
                         }
-                        let event = decode(record, &self.plan.layout)?;
-                        let extra = self.details.of(Object::Skb, record);
+                        let mut event = decode(record, &self.plan.layout)?;
+                        let extra = self.details.of(record, &mut event, self.lines.names());
                         if let ControlFlow::Break(end) = self.lines.event_with(&event, &extra) {
                             wanted = false;
                             self.end(end);

@@ -13,7 +13,8 @@
 //!
 //! [`raw`] finds the records, [`types`] shows them as C types, [`lookup`] finds them by name, [`path`] turns
 //! `skb->dev->ifindex` into offsets (what clang and libbpf call CO-RE), [`dump`] prints declarations, [`abi`] says in
-//! which register an argument is, [`look`] how a value is shown, [`slice`] cuts out what a test or a report needs.
+//! which register an argument is, [`look`] how a value is shown, [`show`] prints a whole structure,
+//! [`slice`] cuts out what a test or a report needs.
 
 pub mod abi;
 pub mod dump;
@@ -21,6 +22,7 @@ pub mod look;
 pub mod lookup;
 pub mod path;
 pub mod raw;
+pub mod show;
 pub mod slice;
 pub mod types;
 

@@ -119,7 +119,7 @@ pub struct Args {
     #[arg(long, help_heading = "Columns")]
     pub output_caller: bool,
 
-    /// kernel stack
+    /// kernel stack, a line for each frame
     #[arg(long, help_heading = "Columns")]
     pub output_stack: bool,
 
@@ -147,11 +147,11 @@ pub struct Args {
     #[arg(long, value_name = "EXPRS", value_parser = checked_list, help_heading = "Columns")]
     pub output_xdp_metadata: Vec<String>,
 
-    /// the whole sk_buff (Linux 5.10)
+    /// the whole sk_buff, member by member
     #[arg(long, help_heading = "Columns")]
     pub output_skb: bool,
 
-    /// the whole skb_shared_info (Linux 5.10)
+    /// the whole skb_shared_info, member by member
     #[arg(long, help_heading = "Columns")]
     pub output_skb_shared_info: bool,
 
@@ -207,7 +207,7 @@ pub struct Args {
     #[arg(long, value_name = "BYTES", value_parser = size, default_value = "16M", help_heading = "Run")]
     pub buffer_size: u64,
 
-    /// scratch space for skb dumps per CPU, in bytes
+    /// without effect: dumps are never cut; for pwru's sake
     #[arg(long, value_name = "BYTES", value_parser = unsigned::<u32>, default_value = "4096", help_heading = "Run")]
     pub set_percpu_buf: u32,
 

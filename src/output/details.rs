@@ -1,56 +1,123 @@
 //! What only some runs show of a record, made into an [`Extra`].
 
-use crate::btf::Look;
-use crate::names::clean;
-use crate::plan::Plan;
+use std::sync::Arc;
+
+use crate::btf::{Btf, Look, Struct, TypeId, show};
+use crate::decode::{self, Event};
+use crate::names::{Names, TargetKind, clean};
 use crate::plan::fields::Fields;
-use crate::record::{Layout, Object, Place};
+use crate::plan::{Backend, Plan};
+use crate::record::{Dump, Field, Layout, Object, Place};
 
 use super::extra::{Extra, Label, Metadata};
+use super::stack;
 use super::value::Values;
 
 /// Makes an [`Extra`] of each record, in memory that is used again. What it needs from types is worked out before.
 pub struct Details {
     layout: Layout,
     objects: [Shown; 2],
+    /// The kernel's types, if whole structures are shown.
+    btf: Option<Arc<Btf>>,
+    /// Which of them are shown.
+    types: [Option<TypeId>; 2],
+    /// Which frame is the caller, where the registers of the function are not known: of a function the one behind it, of
+    /// a tracepoint the function that it is in.
+    caller: Option<usize>,
     values: Values,
+    frames: Vec<u64>,
+    dumps: [String; 2],
 }
+
+/// Whole structures and the names of their types.
+const DUMPS: [(Dump, &str); 2] = [(Dump::Skb, "sk_buff"), (Dump::SharedInfo, "skb_shared_info")];
 
 /// The values of one kind of object.
 struct Shown {
-    fields: Vec<Field>,
+    fields: Vec<Value>,
     labels: Vec<Label>,
 }
 
 /// A value that is shown.
-struct Field {
+struct Value {
     place: Place,
     look: Look,
     limit: usize,
 }
 
 impl Details {
-    /// For the records of a run.
-    pub fn new(plan: &Plan) -> Details {
+    /// For the records of a run on a kernel with these types.
+    pub fn new(plan: &Plan, btf: &Arc<Btf>) -> Details {
         let objects = [(Object::Skb, &plan.skb), (Object::Xdp, &plan.xdp)];
+        let types = DUMPS.map(|(dump, name)| {
+            plan.layout.dump(dump)?;
+            btf.find::<Struct>(name).ok().map(|found| found.id())
+        });
         Details {
             layout: plan.layout.clone(),
             objects: objects.map(|(object, fields)| Shown::new(plan.layout.values(object), fields)),
+            btf: types.iter().any(Option::is_some).then(|| btf.clone()),
+            types,
+            caller: match plan.backend {
+                _ if !plan.layout.has(Field::Caller) => None,
+                Backend::Fentry => Some(1),
+                Backend::Tracepoint => Some(0),
+                Backend::Kprobe | Backend::KprobeMulti => None,
+            },
             values: Values::default(),
+            frames: Vec::new(),
+            dumps: Default::default(),
         }
     }
 
-    /// The details of a record about `object`.
-    pub fn of(&mut self, object: Object, record: &[u8]) -> Extra<'_> {
+    /// The details of a record; completes `event`, which was read from it.
+    pub fn of(&mut self, record: &[u8], event: &mut Event, names: &Names) -> Extra<'_> {
+        let layout = &self.layout;
+        let program = names.functions.program(event.function).map(|program| program.kind);
+        let object = if program == Some(TargetKind::Xdp) { Object::Xdp } else { Object::Skb };
+        let mut extra = Extra::default();
+        self.frames.clear();
+        let frames = layout.bytes(record, Field::Frames).or_else(|| {
+            let length = layout.number(record, Field::StackLen)? as usize;
+            layout.bytes(record, Field::Stack)?.get(..length)
+        });
+        if let Some(frames) = frames {
+            let words = frames.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word));
+            self.frames.extend(words.take_while(|&address| address != 0));
+            let (traced, caller) = match program {
+                Some(_) => (stack::traced_program(&self.frames), Some(1).filter(|_| layout.has(Field::Caller))),
+                None => (stack::traced(&self.frames, &*names.symbols), self.caller),
+            };
+            if let Some(n) = caller {
+                event.caller = traced.get(n).copied().unwrap_or(0);
+            }
+            if layout.has(Field::Stack) {
+                extra.stack = traced;
+            }
+        }
+        if let Some(headers) = layout.bytes(record, Field::InnerHeaders).filter(|_| object == Object::Skb) {
+            let length = layout.number(record, Field::InnerLen).unwrap_or(0) as usize;
+            // Whatever the outer packet is, the first four bits tell IPv4 and IPv6 apart.
+            extra.tunnel = decode::tuple(&headers[..headers.len().min(length)], 0);
+        }
+        if let Some(btf) = self.btf.as_ref().filter(|_| object == Object::Skb) {
+            for ((text, id), (dump, _)) in self.dumps.iter_mut().zip(self.types).zip(DUMPS) {
+                text.clear();
+                if let (Some(bytes), Some(Ok(t))) = (layout.dump_bytes(record, dump), id.map(|id| btf.get(id))) {
+                    show::show(t, bytes, text);
+                }
+            }
+            (extra.skb, extra.shared_info) = (self.dumps[0].as_bytes(), self.dumps[1].as_bytes());
+        }
         let Shown { fields, labels } = &self.objects[object as usize];
-        if fields.is_empty() {
-            return Extra::default();
+        if !fields.is_empty() {
+            self.values.clear();
+            for Value { place, look, limit } in fields {
+                self.values.add(layout.value(record, *place), look, *limit);
+            }
+            extra.metadata = Some(Metadata { labels, values: &self.values });
         }
-        self.values.clear();
-        for Field { place, look, limit } in fields {
-            self.values.add(self.layout.value(record, *place), look, *limit);
-        }
-        Extra { metadata: Some(Metadata { labels, values: &self.values }), ..Extra::default() }
+        extra
     }
 }
 
@@ -63,11 +130,11 @@ impl Shown {
             let key = Some(clean(&shown.key)).filter(|key| labels.iter().all(|label| label.key.as_ref() != Some(key)));
             labels.push(Label { text: clean(&shown.output.name), key });
         }
-        let field = |(place, shown): (&Place, &crate::plan::fields::Shown)| Field {
+        let value = |(place, shown): (&Place, &crate::plan::fields::Shown)| Value {
             place: *place,
             look: shown.output.look.clone(),
             limit: shown.limit(),
         };
-        Shown { fields: places.iter().zip(&fields.shown).map(field).collect(), labels }
+        Shown { fields: places.iter().zip(&fields.shown).map(value).collect(), labels }
     }
 }

@@ -11,7 +11,7 @@ use super::clock::{self, LastSeen, WallClock};
 use super::extra::{self, Extra, MapEntry, Metadata};
 use super::number::{decimal, hex, hex_fixed};
 use super::value::Kind;
-use super::{Columns, function, symbol, tuple};
+use super::{Columns, function, stack, symbol, tuple};
 
 /// Writes lines of JSON.
 #[derive(Debug)]
@@ -81,9 +81,9 @@ impl Json {
         }
         if !extra.stack.is_empty() {
             out.extend_from_slice(b",\"stack\":\"");
-            for address in extra.stack {
+            for (n, address) in extra.stack.iter().enumerate() {
                 out.extend_from_slice(b"\\n");
-                escaped(out, |out| symbol(out, *address, names));
+                escaped(out, |out| stack::frame(out, *address, n == 0, names));
             }
             out.push(b'"');
         }

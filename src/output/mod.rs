@@ -7,6 +7,7 @@ mod json;
 mod number;
 mod rotate;
 mod sink;
+mod stack;
 mod text;
 mod tuple;
 mod value;
@@ -227,6 +228,11 @@ impl<'o> Lines<'o> {
         self.counts.lost += lost;
         self.gaps.add(cpu, lost);
         self.note_gap(false);
+    }
+
+    /// The names of this machine.
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     /// Records known to be lost so far.

@@ -11,7 +11,7 @@ use crate::names::Names;
 use super::clock::{self, LastSeen, WallClock};
 use super::extra::{self, Extra};
 use super::number::{Row, centred, decimal, pad};
-use super::{Columns, function, symbol, tuple};
+use super::{Columns, function, stack, symbol, tuple};
 
 /// Writes lines of text.
 #[derive(Debug)]
@@ -165,9 +165,9 @@ impl Text {
                 out.extend_from_slice(value);
             }
         }
-        for address in extra.stack {
+        for (n, address) in extra.stack.iter().enumerate() {
             out.push(b'\n');
-            symbol(out, *address, names);
+            stack::frame(out, *address, n == 0, names);
         }
         for dump in [extra.skb, extra.shared_info] {
             if !dump.is_empty() {

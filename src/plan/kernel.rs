@@ -29,6 +29,8 @@ pub struct Skb {
     pub data: Spot,
     /// `sk_buff_data_t tail`: end of the linear data, counted from `head`.
     pub tail: Spot,
+    /// `sk_buff_data_t end`: end of the buffer, counted from `head`, where `struct skb_shared_info` lies.
+    pub end: Spot,
     /// `unsigned int len`: all data from `data` on, fragments included.
     pub len: Spot,
     /// `unsigned int data_len`: how much of `len` is in fragments, behind the linear data.
@@ -37,6 +39,10 @@ pub struct Skb {
     pub mac_header: Spot,
     /// `__u16 network_header`: from `head`; 0 if never set.
     pub network_header: Spot,
+    /// `__u16 inner_mac_header`: as `mac_header`, of the packet inside a tunnel; 0 if there is none.
+    pub inner_mac_header: Spot,
+    /// `__u16 inner_network_header`: as `network_header`, of the packet inside a tunnel; 0 if there is none.
+    pub inner_network_header: Spot,
     /// `__u8 pkt_type:3` at bit 0 of this byte: `PACKET_HOST` and so on of include/uapi/linux/if_packet.h.
     pub pkt_type: Spot,
     /// The VLAN tag that was taken out of the packet.
@@ -152,10 +158,13 @@ impl Kernel {
                 head: spot("sk_buff", "head")?,
                 data: spot("sk_buff", "data")?,
                 tail: spot("sk_buff", "tail")?,
+                end: spot("sk_buff", "end")?,
                 len: spot("sk_buff", "len")?,
                 data_len: spot("sk_buff", "data_len")?,
                 mac_header: spot("sk_buff", "mac_header")?,
                 network_header: spot("sk_buff", "network_header")?,
+                inner_mac_header: spot("sk_buff", "inner_mac_header")?,
+                inner_network_header: spot("sk_buff", "inner_network_header")?,
                 pkt_type: spot("sk_buff", "pkt_type")?,
                 vlan: Vlan {
                     proto: spot("sk_buff", "vlan_proto")?,

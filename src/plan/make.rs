@@ -8,7 +8,7 @@ use crate::btf::{PointerSet, Struct};
 use crate::cli::{Args, EventBuffer, Timestamp};
 use crate::host::features::Lockdown;
 use crate::host::survey::Host;
-use crate::record::{Identity, Object};
+use crate::record::{Dump, Identity, Layout, Object};
 use filter_compiler::names::System;
 use filter_compiler::{Graph, LinkType};
 
@@ -24,7 +24,7 @@ pub fn check(args: &Args) -> Result<(), PlanError> {
 }
 
 /// Flags whose features do not exist yet.
-const NOT_YET: [&str; 11] = [
+const NOT_YET: [&str; 8] = [
     "--filter-non-skb-funcs",
     "--filter-track-bpf-helpers",
     "--filter-track-skb-by-stackid",
@@ -32,9 +32,6 @@ const NOT_YET: [&str; 11] = [
     "--filter-tunnel-pcap-l3",
     "--filter-xdp-expr",
     "--output-bpfmap",
-    "--output-skb",
-    "--output-skb-shared-info",
-    "--output-stack",
     "--output-xdp-metadata",
 ];
 
@@ -76,6 +73,11 @@ impl Plan {
             tuple: args.output_tuple,
             cb: args.output_meta && (args.output_skb_cb || args.filter_trace_tc),
             caller: args.output_caller,
+            frames: matches!(backend, Backend::Fentry | Backend::Tracepoint)
+                || args.filter_trace_tc
+                || args.filter_trace_xdp,
+            stack: args.output_stack,
+            tunnel: args.output_tunnel,
             reason: targets.iter().any(|target| target.reason_arg.is_some()),
             appended: memory == Memory::Direct,
         };
@@ -86,8 +88,8 @@ impl Plan {
         };
         let skb = Fields::new(&host.btf, Object::Skb, args.filter_skb_expr.as_deref(), &args.output_skb_metadata)?;
         let xdp = Fields::new(&host.btf, Object::Xdp, args.filter_xdp_expr.as_deref(), &args.output_xdp_metadata)?;
-        let layout =
-            columns.layout(identity).with_values(Object::Skb, skb.sizes()).with_values(Object::Xdp, xdp.sizes());
+        let layout = with_dumps(columns.layout(identity), args, host, memory)?;
+        let layout = layout.with_values(Object::Skb, skb.sizes()).with_values(Object::Xdp, xdp.sizes());
         let filters = Filters { mark: args.filter_mark, netns: host.netns, ifindex: host.ifindex, packet };
         let is_filtered = !filters.is_empty() || skb.filter.is_some();
         let tracking = match args.filter_track_skb && is_filtered {
@@ -97,6 +99,29 @@ impl Plan {
         let transport = transport(args, host, memory);
         Ok(Plan { backend, memory, transport, targets, filters, tracking, skb, xdp, layout, kernel })
     }
+}
+
+/// Adds the structures that are shown whole. A run that needs memory behind a pointer to bytes is refused where programs
+/// cannot follow one.
+fn with_dumps(mut layout: Layout, args: &Args, host: &Host, memory: Memory) -> Result<Layout, PlanError> {
+    let wanted = [
+        (args.output_skb, "--output-skb", "sk_buff", Dump::Skb),
+        (args.output_skb_shared_info, "--output-skb-shared-info", "skb_shared_info", Dump::SharedInfo),
+    ];
+    for (is_wanted, flag, name, dump) in wanted {
+        if is_wanted {
+            let found = host.btf.find::<Struct>(name);
+            let size = found.map_err(|error| PlanError::NoType { flag, error: error.to_string() })?.size();
+            layout = layout.with_dump(dump, size);
+            if memory == Memory::Direct {
+                return Err(PlanError::Untyped { flag });
+            }
+        }
+    }
+    if args.output_tunnel && memory == Memory::Direct {
+        return Err(PlanError::Untyped { flag: "--output-tunnel" });
+    }
+    Ok(layout)
 }
 
 /// What follows packets. Where every packet matches nothing has to be followed.

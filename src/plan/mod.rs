@@ -130,6 +130,12 @@ pub struct Columns {
     pub cb: bool,
     /// The caller of the function.
     pub caller: bool,
+    /// Whether the caller must be looked for on the stack: the function's registers are not known.
+    pub frames: bool,
+    /// The kernel stack.
+    pub stack: bool,
+    /// Addresses and ports inside a tunnel.
+    pub tunnel: bool,
     /// Drop reasons: some target has one.
     pub reason: bool,
     /// The packet comes behind the record.
@@ -152,6 +158,9 @@ impl Columns {
         want(self.tuple, &[Field::Protocol, Field::Headers]);
         want(self.cb, &[Field::Cb]);
         want(self.caller, &[Field::Caller]);
+        want(self.stack, &[Field::Stack, Field::StackLen]);
+        want(self.caller && self.frames && !self.stack, &[Field::Frames]);
+        want(self.tunnel, &[Field::InnerHeaders, Field::InnerLen]);
         want(self.reason, &[Field::Reason]);
         want(self.appended, &[Field::Place, Field::Len, Field::Ifindex, Field::Protocol]);
         Layout::new(&fields, identity)
@@ -223,6 +232,11 @@ pub enum PlanError {
         /// What was looked for.
         error: String,
     },
+    /// Something that is to be shown cannot be read where programs read by type only.
+    Untyped {
+        /// The flag that asks for it.
+        flag: &'static str,
+    },
     /// The kernel's type information lacks something that every run needs.
     Kernel(PathError),
     /// Not one function takes an skb, by what this kernel shows.
@@ -263,6 +277,9 @@ impl fmt::Display for PlanError {
                 write!(f, "{flag}: {}", error.render().trim_start_matches("error: ").trim_end())
             }
             PlanError::NoType { flag, error } => write!(f, "{flag} cannot be used on this kernel: {error}"),
+            PlanError::Untyped { flag } => {
+                write!(f, "{flag} needs memory that programs cannot read here: they read by type only")
+            }
             PlanError::Kernel(error) => write!(f, "the kernel's types are not as expected: {}", error.kind),
             PlanError::NoFunction { backend } => write!(f, "cannot find a kernel function to trace by {backend}"),
             PlanError::NoAddresses { why, .. } => write!(f, "functions have no addresses here: {why}"),

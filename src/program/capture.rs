@@ -5,8 +5,10 @@ use crate::plan::{Memory, Plan, Transport};
 use crate::program::fields;
 use crate::program::locate::{self, Packet, UNSET};
 use crate::program::read::{self, View};
-use crate::program::{COUNTERS, EVENTS, Entry, SHARED, SILENT, counter};
+use crate::program::whole;
+use crate::program::{COUNTERS, CallerAddress, EVENTS, Entry, MapSpec, SCRATCH, SHARED, SILENT, counter};
 use crate::record::{APPENDED_BYTES, Field, HEADER_BYTES, Layout, Object, place};
+use crate::sys::bpf::MapType;
 use asm::{Asm, Helper, Label, Mem, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Size, W0, W1, W3, u32, u64};
 
 /// The members of `struct sk_buff` that the record of this run needs.
@@ -25,6 +27,7 @@ pub fn wanted(plan: &Plan) -> Vec<Spot> {
     want(&[Field::Ifindex], &[skb.dev]);
     want(&[Field::Mtu], &[skb.dev, skb.refdst]);
     want(&[Field::Cb], &[skb.tc_cb]);
+    out.extend(whole::wanted(&plan.kernel, layout));
     out.extend(fields::wanted_by_values(&plan.skb));
     out
 }
@@ -42,22 +45,24 @@ pub fn unless_silent(a: &mut Asm, end: Label) {
 /// In: R6 = context, R7 = skb, `view` open for [`wanted`], the slots of `packet`. Clobbers everything; ends by
 /// jumping to `end` or falling through to it.
 pub fn send(a: &mut Asm, plan: &Plan, entry: &Entry, view: &View, packet: Packet, end: Label) {
-    send_filled(a, plan, end, &mut |a| {
+    send_filled(a, plan, entry, end, &mut |a| {
         head(a, plan, entry);
+        whole::stack(a, &plan.layout, entry);
         skb_fields(a, plan, view);
         devices(a, plan, view);
         headers(a, plan, view, packet);
+        whole::skb(a, plan, view);
         fields::store(a, plan, &plan.skb, Object::Skb, view);
     });
 }
 
 /// As [`send`]; `fill` emits what fills the record at R9.
-pub fn send_filled(a: &mut Asm, plan: &Plan, end: Label, fill: &mut dyn FnMut(&mut Asm)) {
+pub fn send_filled(a: &mut Asm, plan: &Plan, entry: &Entry, end: Label, fill: &mut dyn FnMut(&mut Asm)) {
     let layout = &plan.layout;
     let lost = a.label();
     match plan.transport {
         Transport::Ring { .. } => reserve(a, layout, lost),
-        Transport::Perf { .. } => on_stack(a, layout),
+        Transport::Perf { .. } => make_room(a, layout, entry, lost),
     }
     fill(a);
     match plan.transport {
@@ -67,6 +72,7 @@ pub fn send_filled(a: &mut Asm, plan: &Plan, end: Label, fill: &mut dyn FnMut(&m
         }
         Transport::Perf { .. } => {
             output(a, layout);
+            give_back(a, layout);
             a.jeq(R0, 0, end);
         }
     }
@@ -86,8 +92,9 @@ pub fn count(a: &mut Asm, which: u32, end: Label) {
 ///
 /// In: R6 = context, R7 = skb, which `view` reads directly. Clobbers everything; falls through, or jumps to `end`.
 pub fn append(a: &mut Asm, plan: &Plan, entry: &Entry, view: &View, end: Label) {
-    append_filled(a, plan, Helper::SkbOutput, end, &mut |a| {
+    append_filled(a, plan, entry, Helper::SkbOutput, end, &mut |a| {
         head(a, plan, entry);
+        whole::stack(a, &plan.layout, entry);
         skb_fields(a, plan, view);
         devices(a, plan, view);
         fields::store(a, plan, &plan.skb, Object::Skb, view);
@@ -96,12 +103,22 @@ pub fn append(a: &mut Asm, plan: &Plan, entry: &Entry, view: &View, end: Label) 
 }
 
 /// As [`append`], with the bytes of what R7 is by `helper`; `fill` emits what fills the record at R9, which is all
-/// zero, and leaves in R8 how many bytes to append.
-pub fn append_filled(a: &mut Asm, plan: &Plan, helper: Helper, end: Label, fill: &mut dyn FnMut(&mut Asm)) {
-    on_stack(a, &plan.layout);
+/// zero unless it is large, and leaves in R8 how many bytes to append.
+pub fn append_filled(
+    a: &mut Asm,
+    plan: &Plan,
+    entry: &Entry,
+    helper: Helper,
+    end: Label,
+    fill: &mut dyn FnMut(&mut Asm),
+) {
+    let lost = a.label();
+    make_room(a, &plan.layout, entry, lost);
     fill(a);
     output_with(a, &plan.layout, helper);
+    give_back(a, &plan.layout);
     a.jeq(R0, 0, end);
+    a.bind(lost);
     count(a, counter::LOST, end);
 }
 
@@ -198,6 +215,50 @@ fn submit(a: &mut Asm) {
     a.call(Helper::RingbufSubmit);
 }
 
+/// A record that is larger than this is built in a map.
+pub const ON_STACK: u32 = 216;
+
+/// R9 = room for a record that will be copied into a perf buffer; jumps to `lost` if there is none.
+fn make_room(a: &mut Asm, layout: &Layout, entry: &Entry, lost: Label) {
+    if layout.size() <= ON_STACK {
+        return on_stack(a, layout);
+    }
+    let mark = a.stack_mark();
+    let key = a.stack(4);
+    a.store(u32(key), entry.room());
+    a.load_map(R1, SCRATCH);
+    a.lea(R2, key);
+    a.call(Helper::MapLookupElem);
+    a.stack_release(mark);
+    a.jeq(R0, 0, lost);
+    // Whoever interrupts this program runs to its end before this goes on, so a plain flag is enough.
+    a.note("in use?");
+    a.load(R1, u64(R0));
+    a.jne(R1, 0, lost);
+    a.store(u64(R0), 1);
+    a.mov(R9, R0);
+    a.add(R9, 8);
+}
+
+/// Ends the use of the room at R9. Keeps R0.
+fn give_back(a: &mut Asm, layout: &Layout) {
+    if layout.size() > ON_STACK {
+        a.store(u64(R9 - 8), 0);
+    }
+}
+
+/// How many records can be under construction on a CPU.
+pub const ROOMS: u32 = 64;
+
+/// The map for records that are too large for the stack; `None` if none is. Programs of fentry and of tracepoints
+/// interrupt each other, so each has a room of its own, as far as there are rooms.
+pub fn scratch(plan: &Plan) -> Option<MapSpec> {
+    let size = plan.layout.size();
+    let is_large = matches!(plan.transport, Transport::Perf { .. }) && size > ON_STACK;
+    let (kind, name) = (MapType::PerCpuArray, "whither_records");
+    is_large.then_some(MapSpec { id: SCRATCH, kind, name, key: 4, value: 8 + size, entries: ROOMS })
+}
+
 /// R9 = a record on the stack, all zero: a perf buffer takes no bytes that were never written.
 fn on_stack(a: &mut Asm, layout: &Layout) {
     let record = a.stack_named(layout.size(), "record");
@@ -269,12 +330,13 @@ pub fn head(a: &mut Asm, plan: &Plan, entry: &Entry) {
         a.call(Helper::GetCurrentComm);
     }
     if let Some(to) = at(layout, Field::Caller) {
-        entry.caller(a);
-        if let Entry::Registers { .. } = entry {
-            a.mov(R3, R1);
-            read::copy(a, plan.memory, plan.kernel.bytes, R9, layout.offset(Field::Caller).unwrap_or(0), 8);
-        } else {
-            a.store(to, R1);
+        match entry.caller(a) {
+            CallerAddress::Behind => {
+                let offset = layout.offset(Field::Caller).unwrap_or(0);
+                read::copy(a, plan.memory, plan.kernel.bytes, R9, offset, 8);
+            }
+            CallerAddress::Here => a.store(to, R3),
+            CallerAddress::OnStack => a.store(to, 0),
         }
     }
 }

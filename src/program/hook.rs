@@ -2,9 +2,10 @@
 
 use crate::plan::kernel::Kernel;
 use crate::plan::{Memory, Target};
-use crate::program::arch::{IP_AFTER_PROBE, REGISTERS};
+use crate::program::arch::{Caller, IP_AFTER_PROBE, REGISTERS};
+use crate::program::capture::ROOMS;
 use crate::record::{Identity, NO_REASON};
-use asm::{Asm, Helper, Label, R0, R1, R6, R7, W1, u64};
+use asm::{Asm, Helper, Label, R0, R1, R3, R6, R7, W1, u64};
 
 /// Bits of a cookie above the target's index: the position of the drop reason among the arguments, 0 for none.
 const REASON_SHIFT: i32 = 32;
@@ -31,6 +32,17 @@ pub enum Entry {
         /// Position of the drop reason, from 1.
         reason_arg: Option<u8>,
     },
+}
+
+/// Where the address is that the function returns to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallerAddress {
+    /// In the word that R3 points to.
+    Behind,
+    /// In R3.
+    Here,
+    /// Somewhere on the stack: the context has no registers.
+    OnStack,
 }
 
 /// What a target's attach cookie holds. Never 0, which the kernel returns where it finds no cookie.
@@ -104,11 +116,26 @@ impl Entry {
         a.bind(done);
     }
 
-    /// Emits R1 = the address that the function returns to, where the context tells it, else 0.
-    pub fn caller(&self, a: &mut Asm) {
+    /// Emits R3 = where the address lies that the function returns to, or that address itself. Clobbers nothing else.
+    pub fn caller(&self, a: &mut Asm) -> CallerAddress {
+        match (self, &REGISTERS.caller) {
+            (Entry::Registers { .. }, Caller::Behind(register)) => {
+                a.load(R3, u64(R6 + *register));
+                CallerAddress::Behind
+            }
+            (Entry::Registers { .. }, Caller::In(register)) => {
+                a.load(R3, u64(R6 + *register));
+                CallerAddress::Here
+            }
+            (Entry::Words { .. }, _) => CallerAddress::OnStack,
+        }
+    }
+
+    /// Which of the rooms for large records is this program's. kprobes of one CPU do not nest and share one.
+    pub fn room(&self) -> i32 {
         match self {
-            Entry::Registers { .. } => a.load(R1, u64(R6 + REGISTERS.sp)),
-            Entry::Words { .. } => a.mov(R1, 0),
+            Entry::Registers { .. } => 0,
+            Entry::Words { target, .. } => 1 + (*target % (ROOMS - 1)) as i32,
         }
     }
 

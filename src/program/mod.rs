@@ -16,9 +16,10 @@ mod read;
 mod tag;
 pub mod traced;
 pub mod track;
+mod whole;
 mod xdp;
 
-pub use hook::{Entry, cookie};
+pub use hook::{CallerAddress, Entry, cookie};
 
 use crate::plan::track::is_after_death;
 use crate::plan::{Backend, Memory, Plan, Transport};
@@ -34,6 +35,8 @@ pub const COUNTERS: MapRef = MapRef(1);
 pub const SHARED: MapRef = MapRef(2);
 /// One u32: not 0 when nothing may be sent any more.
 pub const SILENT: MapRef = MapRef(3);
+/// Room for records that are too large for the stack, where there is no ring buffer.
+pub const SCRATCH: MapRef = MapRef(32);
 
 /// What is counted, as offsets into the value of [`COUNTERS`].
 pub mod counter {
@@ -227,6 +230,7 @@ fn maps(plan: &Plan) -> Vec<MapSpec> {
         MapSpec { id: SHARED, kind: MapType::Array, name: "whither_shared", key: 4, value: 8, entries: 1 },
         MapSpec { id: SILENT, kind: MapType::Array, name: "whither_silent", key: 4, value: 8, entries: 1 },
     ];
+    maps.extend(capture::scratch(plan));
     if let Some(tracking) = &plan.tracking {
         maps.extend(track::maps(tracking));
     }

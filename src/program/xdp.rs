@@ -6,7 +6,7 @@ use crate::plan::kernel::{Spot, Xdp};
 use crate::plan::{Memory, Plan};
 use crate::program::locate::ETHERNET;
 use crate::program::read::{self, View};
-use crate::program::{BuildError, Entry, capture, packet};
+use crate::program::{BuildError, Entry, capture, packet, whole};
 use crate::record::{APPENDED_BYTES, Field, HEADER_BYTES, Layout, place};
 use asm::{Asm, Helper, Label, Mem, R0, R1, R3, R6, R7, R8, R9, Size, Slot, W1, u64};
 use filter_compiler::ebpf::{self, Metadata, Needs, Place};
@@ -27,8 +27,9 @@ pub fn emit(plan: &Plan, entry: &Entry, name: String) -> Result<asm::Program, Bu
         if plan.memory == Memory::Direct {
             // The frame is out of reach: whether it matches is found out where it goes.
             capture::unless_silent(a, drop);
-            capture::append_filled(a, plan, Helper::XdpOutput, drop, &mut |a| {
+            capture::append_filled(a, plan, entry, Helper::XdpOutput, drop, &mut |a| {
                 capture::head(a, plan, entry);
+                whole::stack(a, &plan.layout, entry);
                 device(a, plan, xdp, &view);
                 where_it_lies(a, plan, xdp, &view);
             });
@@ -40,9 +41,10 @@ pub fn emit(plan: &Plan, entry: &Entry, name: String) -> Result<asm::Program, Bu
         filter_packet(a, plan, xdp, &view, drop)?;
         a.stack_release(early);
         capture::unless_silent(a, drop);
-        capture::send_filled(a, plan, drop, &mut |a| {
+        capture::send_filled(a, plan, entry, drop, &mut |a| {
             clear(a, &plan.layout);
             capture::head(a, plan, entry);
+            whole::stack(a, &plan.layout, entry);
             device(a, plan, xdp, &view);
             headers(a, plan, xdp, &view);
         });
@@ -121,7 +123,9 @@ fn filter_packet(a: &mut Asm, plan: &Plan, xdp: &Xdp, view: &View, drop: Label) 
 /// Writes 0 to every field that only an skb has: a buffer's memory holds what was there before.
 fn clear(a: &mut Asm, layout: &Layout) {
     for field in Field::ALL {
-        let Some(offset) = layout.offset(field).filter(|_| field != Field::Headers) else { continue };
+        // Of these another field tells how much counts.
+        let is_counted = matches!(field, Field::Headers | Field::InnerHeaders | Field::Stack);
+        let Some(offset) = layout.offset(field).filter(|_| !is_counted) else { continue };
         let mut at = offset;
         while at < offset + field.size() {
             let left = offset + field.size() - at;

@@ -135,6 +135,11 @@ impl Symbols for Table {
         out.extend_from_slice(self.0[address as usize].as_bytes());
         true
     }
+
+    fn offset(&self, _: u64) -> Option<u64> {
+        // pwru does not show it.
+        None
+    }
 }
 
 impl World {

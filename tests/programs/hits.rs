@@ -1,9 +1,9 @@
 //! What programs send for one skb, on every kind of kernel and by every way in.
 
 use whither::decode::{Function, Network, Ports};
-use whither::record::Field;
+use whither::record::{Dump, Field};
 
-use super::machine::Surroundings;
+use super::machine::{STACK_FRAMES, Surroundings};
 use super::objects::{Device, Objects, Route, Skb};
 use super::packets::{arp, ethernet, ipv4, ipv6, tagged, tcp, udp};
 use super::rig::{Hit, REASON, RETURN, Rig};
@@ -87,6 +87,7 @@ fn a_datagram_is_told_whole() {
         assert_eq!(event.reason, None);
         let has_caller = rig.programs.programs[0].code.name().starts_with("whither_arg");
         assert_eq!(event.caller, if has_caller { RETURN } else { 0 });
+        assert_eq!(rig.plan.layout.has(Field::Frames), !has_caller, "the caller is on the stack");
         assert_eq!((event.meta.netns, event.meta.ifindex, event.meta.mtu), (4_026_532_000, 7, 1500));
         assert_eq!((event.meta.mark, event.meta.len, event.meta.protocol), (0xc0ff_ee00, skb.len, IPV4));
         assert_eq!(event.cb, skb.cb);
@@ -549,5 +550,37 @@ fn values_are_those_of_the_members() {
         let cb: Vec<u8> = skb.cb.iter().flat_map(|word| word.to_le_bytes()).collect();
         assert_eq!(hit.values[0].as_ref().map(|bytes| &bytes[8..28]), Some(&cb[..]));
         assert_eq!(hit.values[1].as_ref().map(|text| &text[..5]), Some(&b"hello"[..]));
+    });
+}
+
+#[test]
+fn whole_structures_are_sent() {
+    everywhere("--output-skb --output-skb-shared-info --output-tunnel --output-stack --output-caller", |rig, hit| {
+        let mut skb = Skb::frame(&datagram(), 64);
+        skb.end = 1024;
+        let info: Vec<u8> = (0..400).map(|n| n as u8).collect();
+        skb.buffer[1024..1424].copy_from_slice(&info);
+        skb.inner_network_header = skb.network_header;
+        skb.mark = 0x1234_5678;
+        let hit = hit(&skb);
+        let layout = &rig.plan.layout;
+        let record = hit.outcome.record.as_deref().expect("everything matches");
+        let dump = layout.dump_bytes(record, Dump::Skb).expect("it was asked for");
+        let mark = rig.btf().path("sk_buff", "mark").unwrap().leaf.offset as usize;
+        assert_eq!(dump[mark..mark + 4], 0x1234_5678u32.to_le_bytes());
+        let dump = layout.dump_bytes(record, Dump::SharedInfo).expect("it was asked for");
+        assert_eq!(dump, &info[..dump.len()], "{}", rig.programs);
+        assert_eq!(layout.number(record, Field::InnerLen), Some(datagram()[14..].len() as u64));
+        let inner = layout.bytes(record, Field::InnerHeaders).expect("it was asked for");
+        assert_eq!(inner[..datagram().len() - 14], datagram()[14..]);
+        let stack = layout.bytes(record, Field::Stack).expect("it was asked for");
+        assert_eq!(layout.number(record, Field::StackLen), Some(24));
+        let frames: Vec<u8> = STACK_FRAMES.iter().flat_map(|frame| frame.to_le_bytes()).collect();
+        assert_eq!(stack[..24], frames);
+        assert!(!layout.has(Field::Frames), "the stack has the caller");
+    });
+    everywhere("--output-tunnel", |rig, hit| {
+        let record = hit(&Skb::frame(&datagram(), 64)).outcome.record.expect("everything matches");
+        assert_eq!(rig.plan.layout.number(&record, Field::InnerLen), Some(0));
     });
 }

@@ -152,6 +152,8 @@ fn the_kernel_and_the_machine_agree_about_every_field() {
             "--filter-netns inode:17",
             "--event-buffer perf",
             "--event-buffer perf --timestamp absolute --output-skb-cb --output-netns-names vlan 5",
+            "--output-skb --output-skb-shared-info --output-tunnel --output-stack",
+            "--output-skb --output-skb-shared-info --output-tunnel --output-caller --event-buffer perf",
             "--filter-skb-expr 'skb->dev->ifindex == 7 && (skb->protocol == 0x800 || skb->mark / 3 > skb->len)'",
             "--filter-skb-expr 'skb->dev->nd_net.net->ns.inum' host 10.0.0.1",
             "--filter-skb-expr '((struct iphdr *)(skb->head + skb->network_header))->saddr == 0x0a000001'",

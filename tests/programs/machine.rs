@@ -2,7 +2,7 @@
 //! memory that is not there.
 
 use asm::{AtomicOp, Helper, Imm64, MapRef, Op, Operand, Order, Program, Reg, Size};
-use whither::program::{COUNTERS, EVENTS, SHARED, SILENT, counter};
+use whither::program::{COUNTERS, EVENTS, SCRATCH, SHARED, SILENT, counter};
 
 use super::model;
 use super::objects::Memory;
@@ -79,6 +79,7 @@ pub fn run(program: &Program, context: &[u8], memory: &Memory, around: &Surround
             (COUNTER, [around.lost, 0].map(u64::to_le_bytes).concat()),
             (WAITS, u64::from(around.reader_waits).to_le_bytes().to_vec()),
             (SILENCE, vec![0; 8]),
+            (ROOM, [vec![0; 8], vec![0xee; 8 << 10]].concat()),
         ],
         out: Outcome::default(),
     };
@@ -116,6 +117,12 @@ const SILENCE: u64 = 0xffff_c900_0006_0000;
 /// Pointers to maps, which nobody may load from.
 const MAPS: u64 = 0xffff_c900_0005_0000;
 
+/// Room for records that are too large for the stack: a flag, and the record.
+const ROOM: u64 = 0xffff_c900_0007_0000;
+
+/// What is on every stack.
+pub const STACK_FRAMES: [u64; 3] = [0xffff_ffff_8111_1111, 0xffff_ffff_8122_2222, 0xffff_ffff_8133_3333];
+
 const EFAULT: i64 = -14;
 
 enum Step {
@@ -128,7 +135,7 @@ struct Machine<'m> {
     regs: [u64; 11],
     around: &'m Surroundings,
     memory: &'m Memory,
-    own: [(u64, Vec<u8>); 6],
+    own: [(u64, Vec<u8>); 7],
     out: Outcome,
 }
 
@@ -251,6 +258,14 @@ impl Machine<'_> {
                 self.bytes(r1, r2 as usize).copy_from_slice(&comm[..r2 as usize]);
                 0
             }
+            Helper::GetStack => {
+                assert_eq!((r1, r4), (CONTEXT, 0));
+                let frames: Vec<u8> = STACK_FRAMES.iter().flat_map(|frame| frame.to_le_bytes()).collect();
+                let size = frames.len().min(r3 as usize);
+                self.bytes(r2, size).copy_from_slice(&frames[..size]);
+                size as u64
+            }
+            Helper::MapLookupElem if map(r1) == SCRATCH => ROOM,
             Helper::MapLookupElem => {
                 assert_eq!(map(r1), COUNTERS);
                 assert_eq!(self.bytes(r2, 4), [0; 4], "the only key is 0");

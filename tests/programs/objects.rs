@@ -135,6 +135,12 @@ pub struct Skb {
     pub mac_header: u16,
     /// `network_header`.
     pub network_header: u16,
+    /// `end`, from `head`: where the shared information lies.
+    pub end: usize,
+    /// `inner_mac_header`.
+    pub inner_mac_header: u16,
+    /// `inner_network_header`.
+    pub inner_network_header: u16,
     /// `protocol`, an EtherType.
     pub protocol: u16,
     /// `mark`.
@@ -207,6 +213,9 @@ impl Skb {
             data_len: 0,
             mac_header: UNSET,
             network_header: 0,
+            end: 0,
+            inner_mac_header: 0,
+            inner_network_header: 0,
             protocol: 0,
             mark: 0,
             pkt_type: 0,
@@ -255,6 +264,9 @@ impl Skb {
         objects.set(&skb, "data_len", self.data_len.into());
         objects.set(&skb, "mac_header", self.mac_header.into());
         objects.set(&skb, "network_header", self.network_header.into());
+        objects.set(&skb, "end", self.end as u64);
+        objects.set(&skb, "inner_mac_header", self.inner_mac_header.into());
+        objects.set(&skb, "inner_network_header", self.inner_network_header.into());
         objects.set(&skb, "protocol", self.protocol.into());
         objects.set(&skb, "mark", self.mark.into());
         objects.set(&skb, "pkt_type", self.pkt_type.into());

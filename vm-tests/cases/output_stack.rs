@@ -1,0 +1,43 @@
+//! `--output-stack` and `--output-caller` tell how a function was reached, by every way in.
+
+use crate::error::Result;
+use crate::guest::{Case, Feature, Guest};
+
+pub const CASE: Case = Case { seconds: 120, ..Case::new(run) };
+
+fn run(vm: &Guest) -> Result<()> {
+    let net = vm.two_namespaces()?;
+    net.greet("10.0.0.2")?;
+    let mut backends = vec!["kprobe", "fentry", "tracepoint"];
+    if Feature::KprobeMulti.presence(vm) == crate::guest::feature::Presence::Here {
+        backends.push("kprobe-multi");
+    }
+    for backend in backends {
+        let (function, caller) = match backend {
+            "tracepoint" => ("net_dev_queue", "__dev_queue_xmit"),
+            _ => ("dev_hard_start_xmit", "__dev_queue_xmit"),
+        };
+        let trace = vm.trace(&format!(
+            "--backend {backend} --filter-func {function} --output-stack --output-caller --kmods veth udp dst port 5001"
+        ));
+        // Linux 5.10 has no types of modules.
+        let trace = match trace {
+            Ok(trace) => trace,
+            Err(_) => vm.trace(&format!("--backend {backend} --filter-func {function} --output-stack --output-caller udp dst port 5001"))?,
+        };
+        net.udp("10.0.0.2:5001", 10, 1)?;
+        let ended = trace.stop()?;
+        let mut lines = ended.stdout.lines().skip_while(|line| !line.starts_with("0x"));
+        let first = lines.next().ok_or_else(|| format!("{backend}: no line\n{ended}"))?;
+        ensure!(first.trim_end().ends_with(&format!(" {caller}")), "{backend}: the caller is not {caller}: {first}");
+        let stack: Vec<&str> = lines.take_while(|line| !line.starts_with("0x")).collect();
+        let innermost = if backend == "tracepoint" { caller } else { function };
+        ensure!(stack[0].split('+').next() == Some(innermost), "{backend}: {innermost} is not on top\n{ended}");
+        let at = |name: &str| stack.iter().position(|frame| frame.split('+').next() == Some(name));
+        let outer = at("__dev_queue_xmit").zip(at("udp_sendmsg")).zip(at("do_syscall_64"));
+        let in_order = outer.is_some_and(|((queue, send), syscall)| queue < send && send < syscall);
+        ensure!(in_order, "{backend}: the way from the system call is not there\n{ended}");
+        ensure!(stack.iter().skip(1).all(|frame| frame.contains("+0x") || frame.starts_with("0x")), "{backend}: no offset\n{ended}");
+    }
+    Ok(())
+}
