@@ -14,6 +14,7 @@ mod anywhere;
 mod backend;
 mod load;
 mod lockdown;
+mod track;
 
 cases! {
     host_facts,
@@ -59,7 +60,15 @@ cases! {
     trace_tc,
     trace_tcx,
     trace_xdp,
+    track_bridge,
+    track_ipsec,
+    track_nat,
+    track_parts,
+    track_stack,
+    track_table,
+    track_tunnels,
     track_vxlan,
+    track_wireguard,
     udp_two_netns,
     vlan,
     without_btf,

@@ -134,14 +134,33 @@ impl Net {
         Ok(())
     }
 
+    /// Adds a tunnel of `kind` between the sides: `tun9` with 10.9.0.1 and 10.9.0.2. In `options`, OWN and OTHER are
+    /// the addresses outside.
+    pub fn tunnel(&self, kind: &str, options: &str) -> Result<()> {
+        sh(&format!("modprobe -a {} 2>/dev/null || true", if kind == "gre" { "ip_gre" } else { kind }))?;
+        for (namespace, own, other) in [(&self.left, 1, 2), (&self.right, 2, 1)] {
+            let options = options.replace("OWN", &format!("10.0.0.{own}")).replace("OTHER", &format!("10.0.0.{other}"));
+            let lines = format!(
+                "link add tun9 type {kind} {options}\naddr add 10.9.0.{own}/24 dev tun9\nlink set tun9 addrgenmode none up"
+            );
+            namespace.enter(|| ip(&lines))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the tunnel away.
+    pub fn without_tunnel(&self) -> Result<()> {
+        [&self.left, &self.right].into_iter().try_for_each(|namespace| namespace.enter(|| ip("link del tun9")))
+    }
+
     /// Has the right side rewrite the destination of TCP from `from` to `to`, an IPv4 address that it gets for this;
     /// [`Net::connect`] listens there.
     pub fn dnat(mut self, from: &str, to: &str) -> Result<Self> {
         let (from, to): (SocketAddr, SocketAddr) = (from.parse().context(from)?, to.parse().context(to)?);
         self.right.sh(&format!(
-            "ip addr add {}/24 dev right0 && nft add table ip dnat && \
-             nft add chain ip dnat in '{{ type nat hook prerouting priority -100; }}' && \
-             nft add rule ip dnat in ip daddr {} tcp dport {} dnat to {to}",
+            "ip addr add {}/24 dev right0 && nft add table ip rewrite && \
+             nft add chain ip rewrite in '{{ type nat hook prerouting priority -100; }}' && \
+             nft add rule ip rewrite in ip daddr {} tcp dport {} dnat to {to}",
             to.ip(),
             from.ip(),
             from.port()
@@ -195,6 +214,39 @@ impl Net {
             Err(error) if error.kind() == ErrorKind::TimedOut => Ok(()),
             Err(error) => Err(error).context(to),
             Ok(_) => Err(format!("{to} answered").into()),
+        })
+    }
+
+    /// Sends `length` bytes by TCP from the left to a listener on the right, in one call.
+    pub fn send(&self, to: &str, length: usize) -> Result<()> {
+        let to: SocketAddr = to.parse().context(to)?;
+        let listener = self.right.enter(|| TcpListener::bind(to).context(to))?;
+        std::thread::scope(|scope| {
+            let server = scope.spawn(|| -> Result<u64> {
+                let (mut stream, _) = accept(&listener)?;
+                Ok(io::copy(&mut stream, &mut io::sink())?)
+            });
+            self.left.enter(|| {
+                let mut stream = TcpStream::connect_timeout(&to, PATIENCE).context(to)?;
+                Ok(stream.write_all(&vec![0x55; length])?)
+            })?;
+            let arrived = server.join().map_err(|_| "the server panicked")??;
+            ensure!(arrived == length as u64, "{arrived} of {length} bytes arrived");
+            Ok(())
+        })
+    }
+
+    /// Sends `count` small datagrams from the left to a socket on the right that nobody reads until all are there.
+    pub fn pile_up(&self, to: &str, count: u32) -> Result<()> {
+        let to: SocketAddr = to.parse().context(to)?;
+        let _sink = self.right.enter(|| UdpSocket::bind(to).context(to))?;
+        self.left.enter(|| {
+            let socket = UdpSocket::bind("0.0.0.0:0")?;
+            for _ in 0..count {
+                socket.send_to(b"hello", to)?;
+            }
+            std::thread::sleep(Duration::from_millis(300));
+            Ok(())
         })
     }
 
