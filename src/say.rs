@@ -51,6 +51,9 @@ impl Say {
         if let Some(error) = &host.no_list {
             self.line(&format!("note: the list of traceable functions is not used: {error}"));
         }
+        if !host.not_traceable.is_empty() {
+            self.line(&format!("warning: {} cannot be traced here", host.not_traceable.join(", ")));
+        }
     }
 
     /// Which way in was taken, why none above it, and what cannot be seen by it.

@@ -237,6 +237,11 @@ pub struct Args {
 }
 
 impl Args {
+    /// Whether packets are to be followed, by their address or by their stack.
+    pub fn filter_track_skb_or_stack(&self) -> bool {
+        self.filter_track_skb || self.filter_track_skb_by_stackid
+    }
+
     /// The flags (with `--`) whose value on the command line differs from their default, in the order of `--help`.
     ///
     /// A stage refuses what it cannot do by looking for its flags here.

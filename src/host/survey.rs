@@ -46,6 +46,8 @@ pub struct Host {
     pub netns: Option<u32>,
     /// Index of the interface that packets must be on.
     pub ifindex: Option<u32>,
+    /// Functions of `--filter-non-skb-funcs` that this kernel does not let us trace.
+    pub not_traceable: Vec<String>,
 }
 
 /// Why packets are dropped, by number, as the kernel's types have it.
@@ -92,6 +94,8 @@ pub enum HostError {
         /// The kernel's answer.
         error: io::Error,
     },
+    /// A function of `--filter-non-skb-funcs`.
+    NoFunction(String),
     /// `--filter-ifname` with a namespace that cannot be entered because only its number is known.
     IfnameInode,
     /// The interface of `--filter-ifname`.
@@ -125,6 +129,9 @@ impl fmt::Display for HostError {
             HostError::Netns { path, error } => {
                 write!(f, "--filter-netns: no network namespace at {}: {error}", path.display())
             }
+            HostError::NoFunction(name) => {
+                write!(f, "--filter-non-skb-funcs: the kernel has no function `{}`", name.escape_debug())
+            }
             HostError::IfnameInode => {
                 f.write_str("--filter-ifname cannot look into a network namespace that is given as inode:NUMBER")
             }
@@ -142,7 +149,7 @@ impl Host {
     pub fn read(args: &Args, roots: &Roots) -> Result<Host, HostError> {
         let cpus = sys::bpf::possible_cpus().unwrap_or(1) as u32;
         let own_types = own_types(args, roots);
-        let fentry = args.filter_track_skb || args.filter_trace_tc || args.filter_trace_xdp;
+        let fentry = args.filter_track_skb_or_stack() || args.filter_trace_tc || args.filter_trace_xdp;
         Host::with(args, roots, cpus, |btf| match fentry && own_types {
             true => Features::try_all(btf, own_types).and_fentry(btf),
             false => Features::try_all(btf, own_types),
@@ -164,19 +171,29 @@ impl Host {
         let btf = Arc::new(btf);
         let mut functions = Targets::default();
         let finder = Finder::new(&btf, Arch::HOST);
-        let follows = |name: &str| args.filter_track_skb && LIFE.contains(&name);
+        let mut missing: Vec<&String> = args.filter_non_skb_funcs.iter().collect();
+        let follows = |name: &str| args.filter_track_skb_or_stack() && LIFE.contains(&name);
         functions.find(&btf, &finder, None, |name| wanted.has(name) || follows(name));
+        missing.retain(|name| !functions.add(&btf, Arch::HOST, None, name));
         let module_names = if args.all_kmods { modules::list(&roots.sys) } else { args.kmods.clone() };
         for name in &module_names {
             let module = modules::load(&roots.sys, name, btf.clone()).map_err(HostError::Btf)?;
             let finder = finder.for_module(&module);
             functions.find(&module, &finder, Some(name.as_str().into()), |name| wanted.has(name));
+            missing.retain(|function| !functions.add(&module, Arch::HOST, Some(name.as_str().into()), function));
+        }
+        if let Some(name) = missing.first() {
+            return Err(HostError::NoFunction((*name).clone()));
         }
         let own_types = own_types(args, roots);
         let (no_list, no_symbols) = locate(&mut functions, roots, own_types.then_some(&*btf));
         let followed = functions.functions.iter().filter(|f| f.module.is_none() && follows(&f.name));
         let life = followed.cloned().collect();
-        functions.functions.retain(|f| wanted.has(&f.name));
+        functions.functions.retain(|f| {
+            wanted.has(&f.name) || f.skb_arg == 0 || args.filter_non_skb_funcs.iter().any(|name| **name == *f.name)
+        });
+        let traced = |name: &&String| functions.functions.iter().any(|f| *f.name == ***name);
+        let not_traceable = args.filter_non_skb_funcs.iter().filter(|name| !traced(name)).cloned().collect();
         let features = features(&btf);
         let lockdown = Lockdown::read(&roots.sys);
         Ok(Host {
@@ -193,6 +210,7 @@ impl Host {
             wanted,
             netns,
             ifindex,
+            not_traceable,
         })
     }
 }

@@ -8,7 +8,7 @@ use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::btf::{Arch, Btf, BtfError, FentryLimit, PointerSet, TypeId};
+use crate::btf::{Arch, Btf, BtfError, FentryLimit, Func, PointerSet, TypeId};
 
 use super::functions::Traceable;
 use super::kallsyms::Addresses;
@@ -26,7 +26,8 @@ pub struct SkbFunction {
     pub addresses: Vec<u64>,
     /// The name to print, if it is not [`SkbFunction::name`]: the last alias in kallsyms.
     pub alias: Option<Box<str>>,
-    /// Which parameter is the skb, counted from 1: the first that is a `struct sk_buff *`, `const` or not.
+    /// Which parameter is the skb, counted from 1: the first that is a `struct sk_buff *`, `const` or not. 0 if none is:
+    /// [`Targets::add`].
     pub skb_arg: u8,
     /// The register that holds it, counted from 0. One less than `skb_arg`, except after a struct that is passed by
     /// value.
@@ -209,6 +210,28 @@ impl Targets {
             }
             kept
         });
+    }
+
+    /// Adds the function `name` of `btf` itself, which need not have an skb; false if there is none.
+    pub fn add(&mut self, btf: &Btf, arch: Arch, module: Option<Arc<str>>, name: &str) -> bool {
+        if self.functions.iter().any(|f| &*f.name == name) {
+            return true;
+        }
+        let Some(func) = btf.find_all::<Func>(name).into_iter().next() else { return false };
+        let Ok(proto) = func.proto() else { return false };
+        self.functions.push(SkbFunction {
+            name: name.into(),
+            module,
+            addresses: Vec::new(),
+            alias: None,
+            skb_arg: 0,
+            skb_register: 0,
+            reason_arg: None,
+            btf_id: func.id(),
+            params: proto.param_count().try_into().unwrap_or(u8::MAX),
+            fentry: proto.fentry(arch).unwrap_or(Err(FentryLimit::ByValue)),
+        });
+        true
     }
 
     /// The names of all functions, numbered as [`Targets::functions`] is (equal names share the first number): what to

@@ -2,7 +2,7 @@
 
 use super::fields::Fields;
 use super::kernel::Kernel;
-use super::track::Tracking;
+use super::track::{Stacks, Tracking};
 use super::{Backend, Columns, Filters, Memory, Plan, PlanError, Target, Transport, targets};
 use crate::btf::{PointerSet, Struct};
 use crate::cli::{Args, EventBuffer, Timestamp};
@@ -24,10 +24,8 @@ pub fn check(args: &Args) -> Result<(), PlanError> {
 }
 
 /// Flags whose features do not exist yet.
-const NOT_YET: [&str; 8] = [
-    "--filter-non-skb-funcs",
+const NOT_YET: [&str; 6] = [
     "--filter-track-bpf-helpers",
-    "--filter-track-skb-by-stackid",
     "--filter-tunnel-pcap-l2",
     "--filter-tunnel-pcap-l3",
     "--filter-xdp-expr",
@@ -91,11 +89,8 @@ impl Plan {
         let layout = with_dumps(columns.layout(identity), args, host, memory)?;
         let layout = layout.with_values(Object::Skb, skb.sizes()).with_values(Object::Xdp, xdp.sizes());
         let filters = Filters { mark: args.filter_mark, netns: host.netns, ifindex: host.ifindex, packet };
-        let is_filtered = !filters.is_empty() || skb.filter.is_some();
-        let tracking = match args.filter_track_skb && is_filtered {
-            true => Some(tracking(args, host, backend, memory)?),
-            false => None,
-        };
+        let all = filters.is_empty() && skb.filter.is_none();
+        let tracking = tracking(args, host, backend, memory, all)?;
         let transport = transport(args, host, memory);
         Ok(Plan { backend, memory, transport, targets, filters, tracking, skb, xdp, layout, kernel })
     }
@@ -124,16 +119,32 @@ fn with_dumps(mut layout: Layout, args: &Args, host: &Host, memory: Memory) -> R
     Ok(layout)
 }
 
-/// What follows packets. Where every packet matches nothing has to be followed.
-fn tracking(args: &Args, host: &Host, backend: Backend, memory: Memory) -> Result<Tracking, PlanError> {
+/// What follows packets, if anything has to. Where every packet matches, `all`, none has to be followed by its address.
+fn tracking(
+    args: &Args,
+    host: &Host,
+    backend: Backend,
+    memory: Memory,
+    all: bool,
+) -> Result<Option<Tracking>, PlanError> {
+    let skbs = args.filter_track_skb && !all;
+    let functions = host.functions.functions.iter().any(|function| function.skb_arg == 0);
+    let stacks = args.filter_track_skb_by_stackid && (!all || functions);
+    if functions && backend == Backend::Tracepoint {
+        return Err(PlanError::NoTracking { why: "functions without an skb cannot be hooked by tracepoints" });
+    }
+    if !skbs && !stacks {
+        return Ok(None);
+    }
     if memory == Memory::Direct {
         return Err(PlanError::NoTracking {
             why: "programs cannot read packets here, so they do not know which match",
         });
     }
-    let skb_size = host.btf.find::<Struct>("sk_buff").map_or(0, |skb| skb.size());
-    Tracking::new(host, backend, args.track_table_size, skb_size)
+    let stacks = stacks.then(|| Stacks::find(&host.btf)).transpose().map_err(PlanError::Kernel)?;
+    Tracking::new(host, backend, args.track_table_size, skbs, stacks)
         .ok_or(PlanError::NoTracking { why: "where they end cannot be hooked" })
+        .map(Some)
 }
 
 /// The pcap expression for packets with an Ethernet header; `program` gives packets without one a virtual header.

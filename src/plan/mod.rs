@@ -284,7 +284,7 @@ impl fmt::Display for PlanError {
             PlanError::NoFunction { backend } => write!(f, "cannot find a kernel function to trace by {backend}"),
             PlanError::NoAddresses { why, .. } => write!(f, "functions have no addresses here: {why}"),
             PlanError::Unreadable { why } => write!(f, "programs may not read kernel memory: {why}"),
-            PlanError::NoTracking { why } => write!(f, "packets cannot be followed (--filter-track-skb): {why}"),
+            PlanError::NoTracking { why } => write!(f, "packets cannot be followed: {why}"),
             PlanError::NoMatch { backend } => {
                 f.write_str("cannot find a matching kernel function: --filter-func keeps none")?;
                 backend.map_or(Ok(()), |backend| write!(f, " to trace by {backend}"))

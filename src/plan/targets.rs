@@ -12,7 +12,7 @@ pub struct Target {
     pub module: Option<String>,
     /// Where it starts: several places if several static functions have this name, none for a tracepoint.
     pub addresses: Vec<u64>,
-    /// Position of the skb among the arguments, from 1.
+    /// Position of the skb among the arguments, from 1; 0 if it has none (`--filter-non-skb-funcs`).
     pub skb_arg: u8,
     /// Position of the `enum skb_drop_reason` among the arguments, from 1.
     pub reason_arg: Option<u8>,
@@ -28,7 +28,7 @@ impl From<&SkbFunction> for Target {
             name: function.alias.as_deref().unwrap_or(&function.name).to_owned(),
             module: function.module.as_deref().map(str::to_owned),
             addresses: function.addresses.clone(),
-            skb_arg: function.skb_register + 1,
+            skb_arg: if function.skb_arg == 0 { 0 } else { function.skb_register + 1 },
             reason_arg: function.reason_arg,
             btf_id: function.btf_id.0,
             is_tracepoint: false,
@@ -48,7 +48,10 @@ impl Target {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<30} skb is argument {}", self.title(), self.skb_arg)?;
+        match self.skb_arg {
+            0 => write!(f, "{:<30} no skb", self.title())?,
+            position => write!(f, "{:<30} skb is argument {position}", self.title())?,
+        }
         if let Some(position) = self.reason_arg {
             write!(f, ", drop reason is argument {position}")?;
         }

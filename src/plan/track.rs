@@ -1,6 +1,8 @@
 //! How packets are followed once they matched: by the address of their skb, from hooks where an skb is copied or ends.
 
+use super::kernel::Spot;
 use super::{Backend, Target};
+use crate::btf::{Btf, Composite, PathError, PathErrorKind, PointerSet, Struct, TypeId};
 use crate::host::SkbFunction;
 use crate::host::survey::Host;
 use std::fmt;
@@ -16,7 +18,38 @@ pub struct Tracking {
     pub trackers: Vec<Tracker>,
     /// Bytes of a `struct sk_buff`.
     pub skb_size: u32,
+    /// `--filter-track-skb`: whether skbs that matched are followed by their address.
+    pub skbs: bool,
+    /// `--filter-track-skb-by-stackid`: how the stacks that packets are worked on are told apart.
+    pub stacks: Option<Stacks>,
 }
+
+/// How stacks are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stacks {
+    /// `struct task_struct`.
+    pub task: TypeId,
+    /// `void *stack` in it: the lowest address of the task's stack.
+    pub base: Spot,
+    /// Bytes of a task's stack (THREAD_SIZE).
+    pub size: u32,
+}
+
+impl Stacks {
+    /// Finds what it takes in the kernel's types.
+    pub fn find(btf: &Btf) -> Result<Stacks, PathError> {
+        let path = btf.path("task_struct", "stack")?;
+        let missing = |error| PathError { kind: PathErrorKind::Root(error), span: 0..11 };
+        let task = btf.find::<Struct>("task_struct").map_err(missing)?.id();
+        // A union of the stack with what lies at its end; the linker makes room of this size for the first task.
+        let size = btf.find::<Composite>("thread_union").map_or(DEFAULT_STACK, |union| union.size());
+        let base = Spot { offset: path.leaf.offset, size: path.leaf.size };
+        Ok(Stacks { task, base, size })
+    }
+}
+
+/// THREAD_SIZE of x86_64, and of arm64 with pages of 4 KiB.
+const DEFAULT_STACK: u32 = 16 << 10;
 
 /// How trackers get in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,15 +156,19 @@ const ENDS: [(&str, Does); 6] = [
 
 impl Tracking {
     /// Decides how skbs are followed while `backend` traces; `None` if this host has not what it takes.
-    pub fn new(host: &Host, backend: Backend, entries: u32, skb_size: u32) -> Option<Tracking> {
-        let (by, trackers) = match backend {
+    pub fn new(host: &Host, backend: Backend, entries: u32, skbs: bool, stacks: Option<Stacks>) -> Option<Tracking> {
+        let skb_size = host.btf.find::<Struct>("sk_buff").map_or(0, |skb| skb.size());
+        let (by, mut trackers) = match backend {
             Backend::Tracepoint => (By::Tracepoints, ends(host)),
             _ => {
                 let by = if matches!(host.features.fentry, Some(Ok(()))) { By::Fentry } else { By::Probes };
                 (by, hooks(host, by))
             }
         };
-        let tracking = Tracking { entries, by, trackers, skb_size };
+        if !skbs {
+            trackers.retain(|tracker| tracker.does != Does::Copies);
+        }
+        let tracking = Tracking { entries, by, trackers, skb_size, skbs, stacks };
         tracking.is_sound(&[]).then_some(tracking)
     }
 
@@ -156,7 +193,7 @@ fn hooks(host: &Host, by: By) -> Vec<Tracker> {
 }
 
 fn ends(host: &Host) -> Vec<Tracker> {
-    let skb = crate::btf::PointerSet::to_struct(&host.btf, "sk_buff");
+    let skb = PointerSet::to_struct(&host.btf, "sk_buff");
     let end = |&(name, does): &(&str, Does)| {
         let tracepoint = host.btf.tracepoint(name).ok()?;
         let position = match does {
@@ -184,7 +221,15 @@ impl fmt::Display for Tracking {
             By::Probes => "probes",
             By::Tracepoints => "tracepoints",
         };
-        writeln!(f, "follow   {} packets, by {by}", self.entries)?;
+        let what = match (self.skbs, self.stacks) {
+            (true, None) => "",
+            (true, Some(_)) => " and their stacks",
+            (false, _) => " by their stacks",
+        };
+        writeln!(f, "follow   {} packets{what}, hooks by {by}", self.entries)?;
+        if let Some(stacks) = &self.stacks {
+            writeln!(f, "follow   stacks of {} bytes from task_struct + {}", stacks.size, stacks.base.offset)?;
+        }
         for Tracker { target, does } in &self.trackers {
             writeln!(f, "follow   {:<30} {does}, skb is argument {}", target.name, target.skb_arg)?;
         }

@@ -1,11 +1,12 @@
 //! The way into a program: where the skb, the identity of the function and its other arguments come from.
 
-use crate::plan::kernel::Kernel;
-use crate::plan::{Memory, Target};
+use crate::plan::{Memory, Plan, Target};
 use crate::program::arch::{Caller, IP_AFTER_PROBE, REGISTERS};
 use crate::program::capture::ROOMS;
+use crate::program::read::View;
+use crate::program::track::stack;
 use crate::record::{Identity, NO_REASON};
-use asm::{Asm, Helper, Label, R0, R1, R3, R6, R7, W1, u64};
+use asm::{Asm, Helper, Label, R0, R1, R3, R6, R7, Slot, W1, u64};
 
 /// Bits of a cookie above the target's index: the position of the drop reason among the arguments, 0 for none.
 const REASON_SHIFT: i32 = 32;
@@ -16,7 +17,7 @@ pub enum Entry {
     /// A kprobe, alone or in a kprobe-multi link: arguments are in `struct pt_regs`. One program serves all
     /// functions with the skb at the same position.
     Registers {
-        /// Position of the skb, from 1.
+        /// Position of the skb, from 1; 0 if there is none.
         skb_arg: u8,
         /// How the function is told apart from the others of this program.
         identity: Identity,
@@ -27,7 +28,7 @@ pub enum Entry {
     Words {
         /// Index of the target.
         target: u32,
-        /// Position of the skb, from 1.
+        /// Position of the skb, from 1; 0 if there is none.
         skb_arg: u8,
         /// Position of the drop reason, from 1.
         reason_arg: Option<u8>,
@@ -51,16 +52,22 @@ pub fn cookie(index: u32, target: &Target) -> u64 {
 }
 
 impl Entry {
-    /// Emits the beginning of the program: R6 = context, R7 = skb, readable as `memory` has it.
+    /// Emits the beginning of the program: R6 = context, R7 = skb, readable as the plan has it. Where the function has
+    /// none it is that of the packet whose stack the function runs on.
     ///
-    /// Jumps to `drop` if there is no skb. Clobbers: R0-R5.
-    pub fn begin(&self, a: &mut Asm, memory: Memory, kernel: &Kernel, drop: Label) {
+    /// Jumps to `drop` if there is no skb. Clobbers: R0-R5, R8.
+    pub fn begin(&self, a: &mut Asm, plan: &Plan, drop: Label) {
         a.mov(R6, R1);
-        a.note("skb");
-        a.load(R7, u64(R6 + self.argument(self.skb_arg())));
+        match plan.tracking.as_ref().and_then(|tracking| tracking.stacks) {
+            Some(stacks) if !self.has_skb() => stack::enter(a, plan, self, &stacks, drop),
+            _ => {
+                a.note("skb");
+                a.load(R7, u64(R6 + self.argument(self.skb_arg())));
+            }
+        }
         a.jeq(R7, 0, drop);
-        if let Memory::Cast { .. } = memory {
-            crate::program::read::View::open(a, memory, R7, kernel.skb.id, R7, &[]);
+        if let Memory::Cast { .. } = plan.memory {
+            View::open(a, plan.memory, R7, plan.kernel.skb.id, R7, &[]);
         }
     }
 
@@ -137,6 +144,25 @@ impl Entry {
             Entry::Registers { .. } => 0,
             Entry::Words { target, .. } => 1 + (*target % (ROOMS - 1)) as i32,
         }
+    }
+
+    /// Emits R1 = the stack pointer, or an address near it, as a number. `scratch` is 8 bytes of the frame. In: R6.
+    pub fn stack_pointer(&self, a: &mut Asm, scratch: Slot) {
+        match self {
+            Entry::Registers { .. } => a.load(R1, u64(R6 + REGISTERS.sp)),
+            Entry::Words { .. } => {
+                // The context lies on the stack. Adding makes a number of it: what is no pointer can be compared.
+                a.store(u64(scratch), R6);
+                a.mov(R1, 0);
+                a.atomic_add(u64(scratch), R1);
+                a.load(R1, u64(scratch));
+            }
+        }
+    }
+
+    /// Whether the function has an skb.
+    pub fn has_skb(&self) -> bool {
+        self.skb_arg() != 0
     }
 
     fn skb_arg(&self) -> u8 {

@@ -21,10 +21,11 @@ mod xdp;
 
 pub use hook::{CallerAddress, Entry, cookie};
 
+use crate::plan::kernel::Spot;
 use crate::plan::track::is_after_death;
 use crate::plan::{Backend, Memory, Plan, Transport};
 use crate::sys::bpf::{AttachType, MapType, ProgType};
-use asm::{Asm, MapRef, R0};
+use asm::{Asm, Label, MapRef, R0};
 use std::fmt;
 
 /// The ring buffer, or the perf buffers.
@@ -155,7 +156,7 @@ pub fn build(plan: &Plan) -> Result<Programs, BuildError> {
     let mut programs = Vec::new();
     match plan.backend {
         Backend::KprobeMulti | Backend::Kprobe => {
-            for (skb_arg, after_death) in (1..=5).flat_map(|position| [(position, false), (position, true)]) {
+            for (skb_arg, after_death) in (0..=5).flat_map(|position| [(position, false), (position, true)]) {
                 let targets = plan.targets_where(|target| {
                     target.skb_arg == skb_arg
                         && after_death == (plan.tracking.is_some() && is_after_death(&target.name))
@@ -237,15 +238,17 @@ fn maps(plan: &Plan) -> Vec<MapSpec> {
     maps
 }
 
-/// Emits one program: enter, followed already?, cheap tests, packet expression, follow, record.
+/// Emits one program: enter, decide, record.
 ///
 /// `after_death`: for a function that is handed skbs that have ended; those are not followed any further.
 fn emit(plan: &Plan, entry: &Entry, after_death: bool, name: String) -> Result<asm::Program, BuildError> {
     let mut asm = Asm::new(name);
     let a = &mut asm;
     let drop = a.label();
-    entry.begin(a, plan.memory, &plan.kernel, drop);
+    entry.begin(a, plan, drop);
 
+    let found = locate::Packet::new(a);
+    let captured = capture::wanted(plan);
     if plan.memory == Memory::Direct {
         // The packet is out of reach: whether it matches is found out where it goes.
         let view = read::View::Pointer(asm::R7);
@@ -253,51 +256,16 @@ fn emit(plan: &Plan, entry: &Entry, after_death: bool, name: String) -> Result<a
         fields::test(a, plan, &plan.skb, &view, drop);
         capture::unless_silent(a, drop);
         capture::append(a, plan, entry, &view, drop);
-        a.bind(drop);
-        a.mov(R0, 0);
-        a.exit();
-        return Ok(asm.finish()?);
-    }
-    let found = locate::Packet::new(a);
-    let located = locate::wanted(&plan.kernel);
-    let captured = capture::wanted(plan);
-    if plan.filters.is_empty() && plan.skb.filter.is_none() {
+    } else if plan.filters.is_empty() && plan.skb.filter.is_none() && plan.tracking.is_none() {
         capture::unless_silent(a, drop);
-        let view = view(a, plan, &[&located, &captured]);
+        let view = view(a, plan, &[&locate::wanted(&plan.kernel), &captured]);
         locate::network(a, &plan.kernel, &view, found);
         capture::send(a, plan, entry, &view, found, drop);
     } else {
-        let (followed, send) = (a.label(), a.label());
-        if plan.tracking.is_some() {
-            track::known(a, after_death, followed);
+        match entry.has_skb() {
+            true => decide(a, plan, entry, after_death, found, drop)?,
+            false => taken(a, plan, found),
         }
-        let early = a.stack_mark();
-        let tests = view(
-            a,
-            plan,
-            &[&filter::wanted(plan), &located, &packet::wanted(plan), &fields::wanted_by_test(&plan.skb)],
-        );
-        filter::metadata(a, plan, &tests, drop);
-        if plan.filters.packet.is_some() {
-            locate::link(a, &plan.kernel, &tests, found, drop);
-            packet::test(a, plan, &tests, found, drop)?;
-        } else {
-            locate::network(a, &plan.kernel, &tests, found);
-        }
-        fields::test(a, plan, &plan.skb, &tests, drop);
-        a.stack_release(early);
-        if plan.tracking.is_some() {
-            if !after_death {
-                track::remember(a, asm::R7);
-            }
-            a.jump(send);
-            a.bind(followed);
-            let early = a.stack_mark();
-            let view = view(a, plan, &[&located]);
-            locate::network(a, &plan.kernel, &view, found);
-            a.stack_release(early);
-        }
-        a.bind(send);
         capture::unless_silent(a, drop);
         let view = view(a, plan, &[&captured]);
         capture::send(a, plan, entry, &view, found, drop);
@@ -309,8 +277,80 @@ fn emit(plan: &Plan, entry: &Entry, after_death: bool, name: String) -> Result<a
     Ok(asm.finish()?)
 }
 
+/// Emits: is the skb in R7 followed, or on the stack of one that is, or does it pass the cheap tests and the packet
+/// expression? Then follow it; else jump to `drop`.
+fn decide(
+    a: &mut Asm,
+    plan: &Plan,
+    entry: &Entry,
+    after_death: bool,
+    found: locate::Packet,
+    drop: Label,
+) -> Result<(), BuildError> {
+    let (ours, beside, end) = (a.label(), a.label(), a.label());
+    let skbs = plan.tracking.as_ref().is_some_and(|tracking| tracking.skbs);
+    let stacks = plan.tracking.as_ref().and_then(|tracking| tracking.stacks);
+    if skbs {
+        track::known(a, after_death, ours);
+    }
+    let stack = stacks.map(|stacks| track::stack::Running::find(a, plan, entry, &stacks));
+    if let Some(stack) = &stack {
+        stack.packet(a);
+        a.jne(R0, 0, beside);
+    }
+
+    let early = a.stack_mark();
+    let wanted: [&[Spot]; 4] = [
+        &filter::wanted(plan),
+        &locate::wanted(&plan.kernel),
+        &packet::wanted(plan),
+        &fields::wanted_by_test(&plan.skb),
+    ];
+    let tests = view(a, plan, &wanted);
+    filter::metadata(a, plan, &tests, drop);
+    if plan.filters.packet.is_some() {
+        locate::link(a, &plan.kernel, &tests, found, drop);
+        packet::test(a, plan, &tests, found, drop)?;
+    } else {
+        locate::network(a, &plan.kernel, &tests, found);
+    }
+    fields::test(a, plan, &plan.skb, &tests, drop);
+    a.stack_release(early);
+    if plan.tracking.is_none() {
+        return Ok(());
+    }
+
+    if skbs && !after_death {
+        track::remember(a, asm::R7);
+    }
+    if let Some(stack) = stack.as_ref().filter(|_| !after_death) {
+        stack.remember(a);
+    }
+    a.jump(end);
+    if skbs {
+        a.bind(ours);
+        if let Some(stacks) = stacks.filter(|_| !after_death) {
+            track::stack::Running::find(a, plan, entry, &stacks).remember(a);
+        }
+    }
+    if stack.is_some() {
+        a.bind(beside);
+    }
+    taken(a, plan, found);
+    a.bind(end);
+    Ok(())
+}
+
+/// Emits what is left to find out of an skb that needs to pass no test.
+fn taken(a: &mut Asm, plan: &Plan, found: locate::Packet) {
+    let mark = a.stack_mark();
+    let view = view(a, plan, &[&locate::wanted(&plan.kernel)]);
+    locate::network(a, &plan.kernel, &view, found);
+    a.stack_release(mark);
+}
+
 /// Opens the skb in R7 for the members in `wanted`.
-fn view(a: &mut Asm, plan: &Plan, wanted: &[&[crate::plan::kernel::Spot]]) -> read::View {
+fn view(a: &mut Asm, plan: &Plan, wanted: &[&[Spot]]) -> read::View {
     match plan.memory {
         // `Entry::begin` made R7 a pointer.
         Memory::Cast { .. } | Memory::Direct => read::View::Pointer(asm::R7),

@@ -6,7 +6,7 @@ use super::{In, Out, check};
 use std::ffi::CStr;
 use std::io;
 use std::mem::size_of;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Kinds of maps that whither uses (`enum bpf_map_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -477,6 +477,77 @@ pub fn prog_stats(prog: BorrowedFd<'_>) -> io::Result<ProgStats> {
         run_count: info.run_cnt,
         recursion_misses: info.recursion_misses,
     })
+}
+
+#[repr(C)]
+struct GetId {
+    id: u32,
+    next_id: u32,
+    open_flags: u32,
+}
+const _: () = assert!(size_of::<GetId>() == 12);
+
+#[repr(transparent)]
+struct BtfGetFdById(GetId);
+// SAFETY: mirrors the anonymous id structure of bpf_attr; no pointers.
+unsafe impl Command for BtfGetFdById {
+    const CMD: libc::c_long = 19;
+}
+
+#[repr(transparent)]
+struct BtfGetNextId(GetId);
+// SAFETY: as `BtfGetFdById`; the kernel writes `next_id`.
+unsafe impl Command for BtfGetNextId {
+    const CMD: libc::c_long = 23;
+}
+
+/// `struct bpf_btf_info`.
+#[repr(C)]
+#[derive(Default)]
+struct BtfInfo {
+    btf: u64,
+    btf_size: u32,
+    id: u32,
+    name: u64,
+    name_len: u32,
+    kernel_btf: u32,
+}
+const _: () = assert!(size_of::<BtfInfo>() == 32);
+
+#[repr(transparent)]
+struct BtfGetInfo(ObjGetInfo);
+// SAFETY: as `ObjGetInfo`; `btf_name` passes a structure whose `name` points to `name_len` bytes that may be written.
+unsafe impl Command for BtfGetInfo {
+    const CMD: libc::c_long = 15;
+}
+
+/// The type information of the loaded module `name`, as programs that are attached to its functions name it. Since Linux
+/// 5.11. NotFound if no such module is loaded or it comes without types.
+pub fn module_btf(name: &str) -> io::Result<OwnedFd> {
+    let mut id = 0;
+    loop {
+        let mut next = BtfGetNextId(GetId { id, next_id: 0, open_flags: 0 });
+        next.call().map_err(|error| match error.raw_os_error() {
+            Some(libc::ENOENT) => io::ErrorKind::NotFound.into(),
+            _ => error,
+        })?;
+        id = next.0.next_id;
+        // It may be gone already.
+        let Ok(fd) = BtfGetFdById(GetId { id, next_id: 0, open_flags: 0 }).call_fd() else { continue };
+        if btf_name(fd.as_fd())? == name.as_bytes() {
+            return Ok(fd);
+        }
+    }
+}
+
+/// The name of the module that BTF belongs to, `vmlinux` for the kernel's own, empty for that of programs.
+fn btf_name(btf: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    let mut name = [0; 64];
+    let mut info = BtfInfo { name: Out::new(&mut name).0, name_len: 64, ..BtfInfo::default() };
+    let info_len = size_of::<BtfInfo>() as u32;
+    BtfGetInfo(ObjGetInfo { bpf_fd: btf.as_raw_fd() as u32, info_len, info: &raw mut info as u64 }).call()?;
+    let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
+    Ok(if info.kernel_btf == 0 { Vec::new() } else { name[..end].to_vec() })
 }
 
 /// Number of CPUs that per-CPU maps have room for: one more than the highest number in

@@ -49,8 +49,12 @@ pub const REASON: u64 = 0xdead_beef_0000_0006;
 /// Reads a recorded host; the same question is answered from memory.
 fn read(name: &str, args: &Args, without: &[&str]) -> Arc<Host> {
     static HOSTS: Mutex<BTreeMap<String, Arc<Host>>> = Mutex::new(BTreeMap::new());
-    let Args { filter_func, filter_netns, filter_ifname, kmods, all_kmods, .. } = args;
-    let key = format!("{name} {without:?} {filter_func:?} {filter_netns:?} {filter_ifname:?} {kmods:?} {all_kmods}");
+    let Args { filter_func, filter_netns, filter_ifname, kmods, all_kmods, filter_non_skb_funcs, .. } = args;
+    let follows = args.filter_track_skb_or_stack();
+    let key = format!(
+        "{name} {without:?} {filter_func:?} {filter_netns:?} {filter_ifname:?} {kmods:?} {all_kmods} \
+         {follows} {filter_non_skb_funcs:?}"
+    );
     let mut hosts = HOSTS.lock().expect("no test fails while it holds it");
     let read = || recorded::host(name, args, without).unwrap_or_else(|error| panic!("{name}: {error}"));
     hosts.entry(key).or_insert_with(|| Arc::new(read())).clone()

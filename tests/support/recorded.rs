@@ -67,7 +67,7 @@ pub fn host(name: &str, args: &Args, without: &[&str]) -> Result<Host, HostError
         cast: answer("cast", kernel.cast).map(|()| btf.find::<Func>("bpf_rdonly_cast").expect("it is recorded").id().0),
         read_kernel: answer("read", true),
         cookie: answer("cookie", kernel.cookie),
-        fentry: args.filter_track_skb.then(|| answer("fentry", kernel.backends.contains(&Backend::Fentry))),
+        fentry: args.filter_track_skb_or_stack().then(|| answer("fentry", kernel.backends.contains(&Backend::Fentry))),
     };
     Host::with(args, &roots, 2, features)
 }

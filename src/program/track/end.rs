@@ -1,6 +1,7 @@
 //! An skb that has ended is not followed: the next one at its address is another packet.
 
-use super::{ALIVE, EXPANDING, GONE, TRACKED, find, forget, update};
+use super::{ALIVE, EXPANDING, GONE, TRACKED, find, forget, stack, update};
+use crate::plan::track::Tracking;
 use crate::program::Entry;
 use asm::{Asm, Label, R0, R1, R6, R7, u64};
 
@@ -45,17 +46,25 @@ pub fn frees(a: &mut Asm) {
 }
 
 /// Emits: the memory of the skb in R7 is free if argument 2, a `bool`, is true. In: R6 = context. Clobbers: R0-R5.
-pub fn frees_if(a: &mut Asm, entry: &Entry, end: Label) {
+pub fn frees_if(a: &mut Asm, entry: &Entry, tracking: &Tracking, end: Label) {
     a.load(R1, u64(R6 + entry.argument(2)));
     a.and(R1, 0xff);
     a.jeq(R1, 0, end);
-    frees(a);
+    all(a, tracking);
 }
 
-/// Emits: the memory at R7 is free, be it one skb of `size` bytes, two, or none. Clobbers: R0-R5, R7.
-pub fn frees_memory(a: &mut Asm, size: u32) {
-    frees(a);
+/// Emits: the memory at R7 is free, be it that of one skb, of two, or none. Clobbers: R0-R5, R7.
+pub fn frees_memory(a: &mut Asm, tracking: &Tracking) {
+    all(a, tracking);
     a.note("the second of a pair");
-    a.add(R7, size as i32);
+    a.add(R7, tracking.skb_size as i32);
+    all(a, tracking);
+}
+
+/// Emits: nothing is known of the skb in R7. Clobbers: R0-R5.
+fn all(a: &mut Asm, tracking: &Tracking) {
+    if tracking.stacks.is_some() {
+        stack::forget(a);
+    }
     frees(a);
 }

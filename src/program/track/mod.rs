@@ -5,6 +5,7 @@
 
 mod copy;
 mod end;
+pub mod stack;
 
 use crate::plan::track::{By, Does, Tracker, Tracking};
 use crate::plan::{Backend, Plan};
@@ -25,18 +26,17 @@ const ALIVE: i32 = 1;
 const EXPANDING: i32 = 2;
 
 /// The maps that following takes.
-pub fn maps(tracking: &Tracking) -> [MapSpec; 2] {
-    [
-        MapSpec {
-            id: TRACKED,
-            kind: MapType::Hash,
-            name: "whither_tracked",
-            key: 8,
-            value: 8,
-            entries: tracking.entries,
-        },
+pub fn maps(tracking: &Tracking) -> Vec<MapSpec> {
+    let entries = tracking.entries;
+    let table = |id, name| MapSpec { id, kind: MapType::Hash, name, key: 8, value: 8, entries };
+    let mut maps = vec![
+        table(TRACKED, "whither_tracked"),
         MapSpec { id: GONE, kind: MapType::LruHash, name: "whither_gone", key: 8, value: 8, entries: 1024 },
-    ]
+    ];
+    if tracking.stacks.is_some() {
+        maps.extend([table(stack::STACKS, "whither_stacks"), table(stack::ON_STACK, "whither_onstack")]);
+    }
+    maps
 }
 
 /// Emits a jump to `followed` if the skb in R7 is followed. With `after_death` also if it was until a moment ago.
@@ -123,14 +123,19 @@ fn blueprint(plan: &Plan, tracking: &Tracking, index: u32, tracker: &Tracker) ->
     let end = a.label();
     a.mov(R6, R1);
     a.load(R7, u64(R6 + entry.argument(skb_arg)));
+    if tracking.stacks.is_some()
+        && !matches!(tracker.does, Does::Copies | Does::Expands | Does::FreesIf | Does::FreesMemory)
+    {
+        stack::forget(a);
+    }
     match tracker.does {
         Does::Copies => copy::copies(a, &entry, end),
         Does::Expands => end::becomes(a, EXPANDING, end),
         Does::Dies => end::becomes(a, ALIVE, end),
         Does::Releases => end::releases(a, end),
         Does::Frees => end::frees(a),
-        Does::FreesIf => end::frees_if(a, &entry, end),
-        Does::FreesMemory => end::frees_memory(a, tracking.skb_size),
+        Does::FreesIf => end::frees_if(a, &entry, tracking, end),
+        Does::FreesMemory => end::frees_memory(a, tracking),
     }
     a.bind(end);
     a.mov(R0, 0);
