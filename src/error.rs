@@ -70,7 +70,8 @@ impl Error {
     pub fn is_ours(&self) -> bool {
         match self {
             Error::Plan(error) => {
-                matches!(error, PlanError::NotYet(_) | PlanError::Expression(_) | PlanError::Field { .. })
+                use PlanError::{Expression, Field, Inner, NotYet};
+                matches!(error, NotYet(_) | Expression(_) | Inner { .. } | Field { .. })
             }
             _ => self.is_stop() || matches!(self, Error::Program(_) | Error::Symbols(_) | Error::File { .. }),
         }
@@ -89,7 +90,8 @@ impl Error {
     /// The exit code: 2 for what the user typed, 1 for everything else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Plan(PlanError::Expression(_) | PlanError::Field { .. }) | Error::Host(HostError::Pattern(_)) => 2,
+            Error::Plan(PlanError::Expression(_) | PlanError::Inner { .. } | PlanError::Field { .. })
+            | Error::Host(HostError::Pattern(_)) => 2,
             _ => 1,
         }
     }

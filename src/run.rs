@@ -40,6 +40,7 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let say = Say::new(args.debug);
     make::check(args)?;
     let packet = make::expression(args)?;
+    make::inner(args)?;
     process::raise_nofile()?;
     process::raise_memlock();
     let host = Host::read(args, &Roots::default())?;

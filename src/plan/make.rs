@@ -24,14 +24,8 @@ pub fn check(args: &Args) -> Result<(), PlanError> {
 }
 
 /// Flags whose features do not exist yet.
-const NOT_YET: [&str; 6] = [
-    "--filter-track-bpf-helpers",
-    "--filter-tunnel-pcap-l2",
-    "--filter-tunnel-pcap-l3",
-    "--filter-xdp-expr",
-    "--output-bpfmap",
-    "--output-xdp-metadata",
-];
+const NOT_YET: [&str; 4] =
+    ["--filter-track-bpf-helpers", "--filter-xdp-expr", "--output-bpfmap", "--output-xdp-metadata"];
 
 /// The ways in that are worth trying on `host`, the best first. The last one that works is taken, so even one that
 /// cannot is in the list, for its reason to be told.
@@ -88,7 +82,9 @@ impl Plan {
         let xdp = Fields::new(&host.btf, Object::Xdp, args.filter_xdp_expr.as_deref(), &args.output_xdp_metadata)?;
         let layout = with_dumps(columns.layout(identity), args, host, memory)?;
         let layout = layout.with_values(Object::Skb, skb.sizes()).with_values(Object::Xdp, xdp.sizes());
-        let filters = Filters { mark: args.filter_mark, netns: host.netns, ifindex: host.ifindex, packet };
+        let [inner_link, inner_network] = inner(args)?;
+        let (mark, netns, ifindex) = (args.filter_mark, host.netns, host.ifindex);
+        let filters = Filters { mark, netns, ifindex, packet, inner_link, inner_network };
         let all = filters.is_empty() && skb.filter.is_none();
         let tracking = tracking(args, host, backend, memory, all)?;
         let transport = transport(args, host, memory);
@@ -113,8 +109,14 @@ fn with_dumps(mut layout: Layout, args: &Args, host: &Host, memory: Memory) -> R
             }
         }
     }
-    if args.output_tunnel && memory == Memory::Direct {
-        return Err(PlanError::Untyped { flag: "--output-tunnel" });
+    for (is_wanted, flag) in [
+        (args.output_tunnel, "--output-tunnel"),
+        (args.filter_tunnel_pcap_l2.is_some(), "--filter-tunnel-pcap-l2"),
+        (args.filter_tunnel_pcap_l3.is_some(), "--filter-tunnel-pcap-l3"),
+    ] {
+        if is_wanted && memory == Memory::Direct {
+            return Err(PlanError::Untyped { flag });
+        }
     }
     Ok(layout)
 }
@@ -154,6 +156,19 @@ pub fn expression(args: &Args) -> Result<Option<Graph>, PlanError> {
         return Ok(None);
     }
     filter_compiler::compile(text, LinkType::En10Mb, &System::new()).map(Some).map_err(PlanError::Expression)
+}
+
+/// The pcap expressions about the packet inside a tunnel: with its Ethernet header, and without.
+pub fn inner(args: &Args) -> Result<[Option<Graph>; 2], PlanError> {
+    let compile = |flag, text: &Option<String>, link| {
+        let Some(text) = text.as_ref().filter(|text| !text.trim().is_empty()) else { return Ok(None) };
+        let compiled = filter_compiler::compile(text, link, &System::new());
+        compiled.map(Some).map_err(|error| PlanError::Inner { flag, error })
+    };
+    Ok([
+        compile("--filter-tunnel-pcap-l2", &args.filter_tunnel_pcap_l2, LinkType::En10Mb)?,
+        compile("--filter-tunnel-pcap-l3", &args.filter_tunnel_pcap_l3, LinkType::Raw)?,
+    ])
 }
 
 /// How programs of `backend` can read memory on `host`.

@@ -106,12 +106,17 @@ pub struct Filters {
     pub ifindex: Option<u32>,
     /// The pcap expression, for packets with an Ethernet header.
     pub packet: Option<Graph>,
+    /// `--filter-tunnel-pcap-l2`: the expression about the frame inside a tunnel.
+    pub inner_link: Option<Graph>,
+    /// `--filter-tunnel-pcap-l3`: the expression about the packet inside a tunnel, without a link header.
+    pub inner_network: Option<Graph>,
 }
 
 impl Filters {
     /// Whether every packet passes.
     pub fn is_empty(&self) -> bool {
-        self.mark.is_none() && self.netns.is_none() && self.ifindex.is_none() && self.packet.is_none()
+        let is_unmarked = self.mark.is_none() && self.netns.is_none() && self.ifindex.is_none();
+        is_unmarked && self.packet.is_none() && self.inner_link.is_none() && self.inner_network.is_none()
     }
 }
 
@@ -195,9 +200,11 @@ impl fmt::Display for Plan {
         if let Some(ifindex) = self.filters.ifindex {
             writeln!(f, "filter   ifindex {ifindex}")?;
         }
-        if let Some(graph) = &self.filters.packet {
-            for line in graph.to_string().lines() {
-                writeln!(f, "filter   {line}")?;
+        let Filters { packet, inner_link, inner_network, .. } = &self.filters;
+        for (title, graph) in [("filter  ", packet), ("frame   ", inner_link), ("inside  ", inner_network)] {
+            for line in graph.iter().flat_map(|graph| graph.to_string().lines().map(str::to_owned).collect::<Vec<_>>())
+            {
+                writeln!(f, "{title} {line}")?;
             }
         }
         if let Some(tracking) = &self.tracking {
@@ -218,6 +225,13 @@ pub enum PlanError {
     NotYet(&'static str),
     /// The packet expression is wrong.
     Expression(filter_compiler::Error),
+    /// An expression about the packet inside a tunnel is wrong.
+    Inner {
+        /// The flag that it belongs to.
+        flag: &'static str,
+        /// What is wrong.
+        error: filter_compiler::Error,
+    },
     /// An expression about a field is wrong.
     Field {
         /// The flag that it belongs to.
@@ -273,6 +287,9 @@ impl fmt::Display for PlanError {
         match self {
             PlanError::NotYet(flag) => write!(f, "{flag} is not implemented yet"),
             PlanError::Expression(error) => f.write_str(error.render().trim_start_matches("error: ").trim_end()),
+            PlanError::Inner { flag, error } => {
+                write!(f, "{flag}: {}", error.render().trim_start_matches("error: ").trim_end())
+            }
             PlanError::Field { flag, error } => {
                 write!(f, "{flag}: {}", error.render().trim_start_matches("error: ").trim_end())
             }

@@ -16,6 +16,7 @@ mod read;
 mod tag;
 pub mod traced;
 pub mod track;
+mod tunnel;
 mod whole;
 mod xdp;
 
@@ -300,10 +301,11 @@ fn decide(
     }
 
     let early = a.stack_mark();
-    let wanted: [&[Spot]; 4] = [
+    let wanted: [&[Spot]; 5] = [
         &filter::wanted(plan),
         &locate::wanted(&plan.kernel),
         &packet::wanted(plan),
+        &tunnel::wanted(plan),
         &fields::wanted_by_test(&plan.skb),
     ];
     let tests = view(a, plan, &wanted);
@@ -314,6 +316,7 @@ fn decide(
     } else {
         locate::network(a, &plan.kernel, &tests, found);
     }
+    tunnel::test(a, plan, &tests, drop)?;
     fields::test(a, plan, &plan.skb, &tests, drop);
     a.stack_release(early);
     if plan.tracking.is_none() {

@@ -11,7 +11,7 @@
 //! Only the linear part of a packet is read. A packet that ends there and goes on in fragments is counted where the
 //! expression needs more of it.
 
-use crate::plan::kernel::{Bytes, Spot};
+use crate::plan::kernel::{Bytes, Skb, Spot};
 use crate::plan::{Memory, Plan};
 use crate::program::locate::{ETHERNET, Packet};
 use crate::program::read::{self, View};
@@ -33,8 +33,11 @@ const IPV6: u32 = (0x86ddu16.to_be()) as u32;
 
 /// The members of `struct sk_buff` that the expression of `plan` needs, besides those for locating the packet.
 pub fn wanted(plan: &Plan) -> Vec<Spot> {
-    let Some(graph) = &plan.filters.packet else { return Vec::new() };
-    let skb = &plan.kernel.skb;
+    plan.filters.packet.as_ref().map_or(Vec::new(), |graph| wanted_by(graph, &plan.kernel.skb))
+}
+
+/// The same for any expression.
+pub fn wanted_by(graph: &Graph, skb: &Skb) -> Vec<Spot> {
     let mut out = Vec::new();
     for which in Needs::of(graph).metadata {
         match which {
@@ -106,6 +109,24 @@ fn unread(a: &mut Asm, plan: &Plan, drop: Label) {
 pub fn test_frame(a: &mut Asm, plan: &Plan, frame: ebpf::Packet, drop: Label) -> Result<(), BuildError> {
     let Some(graph) = &plan.filters.packet else { return Ok(()) };
     let mut reader = Reader::new(a, plan, &Needs::of(graph), &[], frame, drop)?;
+    Ok(ebpf::emit(graph, a, reader.inner(), drop)?)
+}
+
+/// As [`test_frame`], for any expression about the packet at R8, whose length is in `packet.link_len`; `packet.is_virtual`
+/// must be 0.
+///
+/// In: R7 = skb, `view` open for [`wanted_by`]. Clobbers: R0-R5, R8, R9.
+pub fn test_inner(
+    a: &mut Asm,
+    plan: &Plan,
+    graph: &Graph,
+    view: &View,
+    packet: Packet,
+    drop: Label,
+) -> Result<(), BuildError> {
+    let needs = Needs::of(graph);
+    let facts = Facts::gather(a, plan, view, packet, &needs);
+    let mut reader = Reader::new(a, plan, &needs, &[], facts.packet, drop)?;
     Ok(ebpf::emit(graph, a, reader.inner(), drop)?)
 }
 

@@ -584,3 +584,29 @@ fn whole_structures_are_sent() {
         assert_eq!(rig.plan.layout.number(&record, Field::InnerLen), Some(0));
     });
 }
+
+#[test]
+fn the_packet_inside_a_tunnel_is_filtered() {
+    let inner = datagram();
+    let outer = udp(50000, 4789, &[&[8, 0, 0, 0, 0, 0, 7, 0][..], &inner].concat());
+    let wrapped = ethernet(IPV4, &ipv4(17, [192, 0, 2, 1], [192, 0, 2, 2], &[], &outer));
+    let mut skb = Skb::frame(&wrapped, 64);
+    skb.inner_mac_header = 64 + 14 + 20 + 8 + 8;
+    skb.inner_network_header = skb.inner_mac_header + 14;
+    let mut bare = skb.clone();
+    bare.inner_mac_header = bare.inner_network_header;
+    let outside = Skb::frame(&wrapped, 64);
+    let check = |flags: &str, expected: [bool; 3]| {
+        everywhere(flags, |rig, hit| {
+            let found = [&skb, &bare, &outside].map(|skb| hit(skb).event.is_some());
+            assert_eq!(found, expected, "{flags}\n{}", rig.programs);
+        });
+    };
+    check("--filter-tunnel-pcap-l2 'udp port 5001' udp port 4789", [true, false, true]);
+    check("--filter-tunnel-pcap-l2 'udp port 5002'", [false, false, true]);
+    check("--filter-tunnel-pcap-l3 'host 10.0.0.2 and udp port 5001'", [true, true, true]);
+    check("--filter-tunnel-pcap-l3 'host 10.0.0.3'", [false, false, true]);
+    check("--filter-tunnel-pcap-l3 'udp[8:4] = 0x68656c6c and len = 33'", [true, true, true]);
+    check("--filter-tunnel-pcap-l2 'ip src 10.0.0.1' --filter-tunnel-pcap-l3 'dst port 5001'", [true, false, true]);
+    check("--filter-tunnel-pcap-l2 'ether proto 0x86dd' --filter-tunnel-pcap-l3 udp", [false, false, true]);
+}

@@ -39,6 +39,7 @@ cases! {
     filter_mark,
     filter_netns,
     filter_skb_expr,
+    filter_tunnel,
     icmp_echo,
     ipv6,
     json,
