@@ -52,6 +52,7 @@ cases! {
     output_skb_metadata,
     output_stack,
     output_tunnel,
+    payload_in_fragments,
     ready_file,
     refuses_misuse,
     signal_while_starting,
