@@ -45,7 +45,10 @@ fn main() {
             }
         }
     }
-    println!("{} expressions; geometric means, ours and libpcap's, and ours / libpcap's; median and worst of the latter:", rows.len());
+    println!(
+        "{} expressions; geometric means, ours and libpcap's, and ours / libpcap's; median and worst of the latter:",
+        rows.len()
+    );
     let columns: [(&str, Column); 4] = [
         ("time to compile to classic BPF, us", |row| row.time),
         ("instructions of the classic program", |row| row.size),
@@ -61,10 +64,7 @@ fn main() {
         let mut ratios: Vec<f64> = pairs.iter().map(|pair| pair.0 / pair.1).collect();
         ratios.sort_by(f64::total_cmp);
         let (median, worst) = (ratios[ratios.len() / 2], ratios[ratios.len() - 1]);
-        println!(
-            "  {title:<52} {ours:8.2} {theirs:8.2} {:6.2}   median {median:.2}, worst {worst:.2}",
-            ours / theirs
-        );
+        println!("  {title:<52} {ours:8.2} {theirs:8.2} {:6.2}   median {median:.2}, worst {worst:.2}", ours / theirs);
     }
     let mean = |value: fn(&Row) -> f64| rows.iter().map(value).sum::<f64>() / rows.len() as f64;
     println!("  time to emit eBPF from the graph, mean us {:32.2}", mean(|row| row.emit));

@@ -123,6 +123,28 @@ fn a_packet_that_does_not_match_is_cheap() {
     }
 }
 
+/// What an expression costs, whether the packet matches or not: beside the one read of the skb's members, the window of
+/// its headers and what is behind a header of variable length. Plain loads call nothing.
+#[test]
+fn usual_expressions_read_a_packet_at_most_twice() {
+    for (expression, reads) in
+        [("icmp", 1), ("host 10.0.0.1 and tcp port 80", 2), ("tcp[tcpflags] & tcp-syn != 0", 2), ("ip6 host ::1", 1)]
+    {
+        for (host, flags, without) in HOSTS {
+            let rig = Rig::new(host, &format!("{TARGETS} {flags} {expression}"), without);
+            let limit = if rig.plan.memory == Memory::Read { 1 + reads } else { 0 };
+            for blueprint in &rig.programs.programs {
+                let calls = helpers_until_verdict(&blueprint.code);
+                assert!(
+                    calls <= limit,
+                    "{host} {flags} {expression}: {calls} helpers, {limit} allowed\n{}",
+                    blueprint.code
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn a_packet_of_other_hosts_costs_two_reads() {
     let frame = ethernet(0x0800, &ipv4(17, [192, 0, 2, 1], [192, 0, 2, 2], &[], &udp(40000, 5001, b"hello")));
@@ -135,9 +157,18 @@ fn a_packet_of_other_hosts_costs_two_reads() {
     }
 }
 
-/// The most helper calls on any path to the end that makes no room for a record. Packets that are cut short are rare:
-/// asking whether they go on in fragments does not count.
+/// The most helper calls on any path to the end that makes no room for a record.
 fn helpers_until_reject(program: &Program) -> usize {
+    most_helpers(program, false)
+}
+
+/// The most helper calls on any path to where it is known whether the packet matches.
+fn helpers_until_verdict(program: &Program) -> usize {
+    most_helpers(program, true)
+}
+
+/// Packets that are cut short are rare: asking whether they go on in fragments does not count.
+fn most_helpers(program: &Program, until_match: bool) -> usize {
     let insns = program.insns();
     let starts: Vec<usize> =
         insns.iter().scan(0, |at, insn| Some(std::mem::replace(at, *at + insn.op.slots()))).collect();
@@ -150,8 +181,10 @@ fn helpers_until_reject(program: &Program) -> usize {
             most[target.expect("jumps lead to instructions")]
         };
         let is_short = insns[index].note() == Some("skb->data_len");
+        let is_match = insns[index].note() == Some("is the run over?");
         most[index] = match insns[index].op {
             _ if is_short => None,
+            _ if until_match && is_match => Some(0),
             Op::Exit => Some(0),
             Op::Jump { offset } => at(offset),
             Op::Branch { offset, .. } => at(offset).max(at(0)),
