@@ -20,6 +20,7 @@ pub fn group(graph: Graph) -> (Graph, bool) {
     let slots = clusters.slots;
     let mut builder = Builder::new(values, nodes.len());
     let mut built = vec![Target::Reject; nodes.len()];
+    let mut list: Vec<usize> = Vec::with_capacity(nodes.len());
     for ((head, step), map) in steps.into_iter().zip(maps).rev() {
         match (step, map) {
             (Step::Chain { parts, common, end }, _) => {
@@ -39,13 +40,13 @@ pub fn group(graph: Graph) -> (Graph, bool) {
                 };
             }
             (_, None) => {
-                let mut list: Vec<usize> = Vec::new();
+                list.clear();
                 let mut at = head;
                 while at != END {
                     list.push(at);
                     at = slots[at].next;
                 }
-                for at in list.into_iter().rev() {
+                for &at in list.iter().rev() {
                     let moved = |target: Target| target.node().map_or(target, |id| built[id.index()]);
                     built[at] = builder.node(nodes[at].test, moved(nodes[at].yes), moved(nodes[at].no));
                 }
@@ -247,22 +248,23 @@ impl<'a> Clusters<'a> {
     }
 
     /// Clusters from `head` on with the exit `common` and only one other, which leads to the next and is the only way
-    /// to it; each with its other exit.
+    /// to it; each with its other exit. Nothing if that is only one.
     fn chain(&self, head: usize, common: Target) -> Vec<(usize, Target)> {
-        let mut chain = Vec::new();
-        let mut at = head;
-        while let Some(exits) = self.slots[at].exits.filter(|_| chain.len() < LONGEST_CHAIN) {
-            let other = match exits {
-                [one, other] if one == common => other,
-                [other, one] if one == common => other,
-                _ => break,
-            };
-            chain.push((at, other));
-            match other {
-                Target::Node(next) if self.slots[next.index()].from == at => at = next.index(),
-                _ => break,
-            }
-        }
+        let other = |at: usize| match self.slots[at].exits? {
+            [one, other] if one == common => Some(other),
+            [other, one] if one == common => Some(other),
+            _ => None,
+        };
+        let next = |&(at, other): &(usize, Target)| {
+            let next = other.node()?.index();
+            if self.slots[next].from == at { Some(next) } else { None }
+        };
+        let link = |at: usize| other(at).map(|other| (at, other));
+        let Some(first) = link(head) else { return Vec::new() };
+        let Some(second) = next(&first).and_then(link) else { return Vec::new() };
+        let mut chain = Vec::with_capacity(8);
+        chain.push(first);
+        chain.extend(std::iter::successors(Some(second), |last| next(last).and_then(link)).take(LONGEST_CHAIN - 1));
         chain
     }
 
@@ -325,8 +327,13 @@ impl<'a> Clusters<'a> {
 
     /// Where each number leads to from the entry of a cluster.
     fn map(&self, head: usize) -> Map {
-        let members: Vec<usize> = self.members(head).collect();
         let max = compared(&self.nodes[head].test, self.values).map_or(u32::MAX, |value| self.values.max(value));
+        if self.slots[head].next == END
+            && let Some(map) = map_of_one(&self.nodes[head], max)
+        {
+            return map;
+        }
+        let members: Vec<usize> = self.members(head).collect();
         map(self.nodes, &members, max)
     }
 }
@@ -344,6 +351,34 @@ fn ranges(map: &Map, exit: Target) -> Vec<(u32, u32)> {
     ranges
 }
 
+/// The first and the last number for which a comparison holds; no number if the first is larger.
+fn holds(op: Comparison, number: u32) -> (u32, u32) {
+    match op {
+        Comparison::Equal => (number, number),
+        Comparison::GreaterOrEqual => (number, u32::MAX),
+        Comparison::Greater if number == u32::MAX => (1, 0),
+        Comparison::Greater => (number + 1, u32::MAX),
+    }
+}
+
+/// Where each number up to `max` leads to from one test.
+fn map_of_one(node: &Node, max: u32) -> Option<Map> {
+    let Test::Compare { op, right: Operand::Const(number), .. } = node.test else { return None };
+    let (low, high) = holds(op, number);
+    if low > high || low > max || node.yes == node.no {
+        return Some(vec![(max, node.no)]);
+    }
+    let mut map = Vec::with_capacity(4);
+    if low > 0 {
+        map.push((low - 1, node.no));
+    }
+    map.push((high.min(max), node.yes));
+    if high < max {
+        map.push((max, node.no));
+    }
+    Some(map)
+}
+
 /// Where each number up to `max` leads to from the first of `members`, which are in topological order.
 fn map(nodes: &[Node], members: &[usize], max: u32) -> Map {
     let head = members[0];
@@ -355,13 +390,7 @@ fn map(nodes: &[Node], members: &[usize], max: u32) -> Map {
         let node = &nodes[at];
         let Test::Compare { op, right: Operand::Const(number), .. } = node.test else { continue };
         let (mut yes, mut no) = (Vec::new(), Vec::new());
-        // The numbers for which the test holds.
-        let (low, high) = match op {
-            Comparison::Equal => (number, number),
-            Comparison::GreaterOrEqual => (number, u32::MAX),
-            Comparison::Greater if number == u32::MAX => (1, 0),
-            Comparison::Greater => (number + 1, u32::MAX),
-        };
+        let (low, high) = holds(op, number);
         for (from, to) in ranges {
             if low > high || to < low || from > high {
                 no.push((from, to));

@@ -55,8 +55,13 @@ pub fn thread_with<K: Knowledge>(graph: Graph) -> (Graph, bool) {
             }
             Some(target)
         };
-        let yes = edge(here.clone(), true);
-        let no = edge(here, false);
+        // A verdict needs no knowledge. That the edge to it is possible is known: else the ways here would lead past.
+        let (yes, no) = match (node.yes.node(), node.no.node()) {
+            (None, None) => (Some(node.yes), Some(node.no)),
+            (None, Some(_)) => (Some(node.yes), edge(here, false)),
+            (Some(_), None) => (edge(here, true), Some(node.no)),
+            (Some(_), Some(_)) => (edge(here.clone(), true), edge(here, false)),
+        };
         redirected |= yes != Some(node.yes) || no != Some(node.no);
         edges[at] = match (yes, no) {
             (Some(yes), Some(no)) => Some((yes, no)),
@@ -195,6 +200,23 @@ impl Facts {
     }
 }
 
+/// The outcome of a comparison with a number, if it is the same for all numbers from `low` to `high`.
+fn by_bounds(op: Comparison, (low, high): (u32, u32), number: u32) -> Option<bool> {
+    match op {
+        Comparison::Equal if number < low || number > high => Some(false),
+        Comparison::Equal => (low == high).then_some(true),
+        Comparison::Greater if low > number => Some(true),
+        Comparison::Greater => (high <= number).then_some(false),
+        Comparison::GreaterOrEqual if low >= number => Some(true),
+        Comparison::GreaterOrEqual => (high < number).then_some(false),
+    }
+}
+
+/// Whether more can be known about a value by itself than what it cannot exceed.
+fn is_computed(values: &Values, value: ValueId) -> bool {
+    matches!(values.get(value), Value::Const(_) | Value::HeaderLength(_)) || is_derived(values, value)
+}
+
 /// Whether facts about another value say something about this one.
 fn is_derived(values: &Values, value: ValueId) -> bool {
     matches!(values.get(value), Value::Binary { right, .. } if values.as_const(right).is_some())
@@ -206,16 +228,17 @@ impl Knowledge for Facts {
             return None;
         }
         match *test {
+            // Most values are met for the first time.
+            Test::Compare { op, left, right: Operand::Const(number) }
+                if !is_computed(values, left) && self.fact(left).is_none() =>
+            {
+                by_bounds(op, (0, values.max(left)), number)
+            }
             Test::Compare { op, left, right: Operand::Const(number) } => self.with_domain(values, left, |domain| {
-                let (low, high) = domain.bounds();
-                match op {
-                    Comparison::Equal if !domain.contains(number) => Some(false),
-                    Comparison::Equal => (low == high).then_some(true),
-                    Comparison::Greater if low > number => Some(true),
-                    Comparison::Greater => (high <= number).then_some(false),
-                    Comparison::GreaterOrEqual if low >= number => Some(true),
-                    Comparison::GreaterOrEqual => (high < number).then_some(false),
+                if op == Comparison::Equal && !domain.contains(number) {
+                    return Some(false);
                 }
+                by_bounds(op, domain.bounds(), number)
             }),
             Test::Bits { value, mask: Operand::Const(mask) } => {
                 let known = self.with_domain(values, value, |domain| domain.bits(mask));
@@ -331,18 +354,16 @@ impl Knowledge for Outcomes {
 pub fn impossible_loads(graph: Graph) -> (Graph, bool) {
     let Graph { link, root, nodes, values, has_vlan } = graph;
     let never = |value: ValueId| loads_beyond(&values, value);
-    let doomed: Vec<bool> = nodes
-        .iter()
-        .map(|node| match node.test {
-            Test::Compare { left, right, .. } | Test::Bits { value: left, mask: right } => {
-                never(left) || matches!(right, Operand::Value(right) if never(right))
-            }
-            Test::Chain(_) => false,
-        })
-        .collect();
-    if !doomed.contains(&true) {
+    let is_doomed = |node: &Node| match node.test {
+        Test::Compare { left, right, .. } | Test::Bits { value: left, mask: right } => {
+            never(left) || matches!(right, Operand::Value(right) if never(right))
+        }
+        Test::Chain(_) => false,
+    };
+    if !nodes.iter().any(is_doomed) {
         return (Graph { link, root, nodes, values, has_vlan }, false);
     }
+    let doomed: Vec<bool> = nodes.iter().map(is_doomed).collect();
     let mut builder = Builder::new(values, nodes.len());
     let mut built = vec![Target::Reject; nodes.len()];
     for at in (0..nodes.len()).rev().filter(|&at| !doomed[at]) {

@@ -73,7 +73,7 @@ fn bodies(graph: &Graph, kept: &[ValueId], used: &mut Vec<ValueId>) -> Vec<(Vec<
     let mut bodies = Vec::with_capacity(count);
     for (at, node) in graph.nodes().iter().enumerate() {
         let registers = entry[at].take().unwrap_or_default();
-        let mut code = Code { values, registers, body: Vec::new(), temporaries: 0, kept, used };
+        let mut code = Code { values, registers, body: Vec::with_capacity(4), temporaries: 0, kept, used };
         let test = code.test(&node.test);
         for target in [node.yes, node.no] {
             if let Target::Node(next) = target {
