@@ -19,4 +19,5 @@ pub mod progs;
 pub mod record;
 pub mod run;
 mod say;
+pub mod status;
 pub mod sys;

@@ -15,6 +15,7 @@ use crate::plan::{Backend, Plan, PlanError, make};
 use crate::program;
 use crate::progs::{self, Progs};
 use crate::say::Say;
+use crate::status::{self, Status};
 use crate::sys::stop::Stop;
 use crate::sys::{bpf, process};
 use filter_compiler::Graph;
@@ -65,7 +66,21 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let late = Late::new(&plan)?;
     let details = Details::new(&plan, &host.btf);
     drop(host);
-    let mut run = Run { args, say, stop, plan, loaded, hooks, progs, events, late, lines, details, full: false };
+    let mut run = Run {
+        args,
+        say,
+        stop,
+        plan,
+        loaded,
+        hooks,
+        progs,
+        events,
+        late,
+        status: Status::new(args),
+        lines,
+        details,
+        full: false,
+    };
     run.look_for_programs()?;
     run.follow()
 }
@@ -81,6 +96,7 @@ struct Run<'a> {
     progs: Option<Progs>,
     events: Events,
     late: Option<Late>,
+    status: Option<Status>,
     lines: Lines<'static>,
     details: Details,
     /// Whether it was said that the table of followed packets is full.
@@ -102,7 +118,7 @@ impl Run<'_> {
         let (mut idle, mut ending) = (false, false);
         let mut written = Instant::now();
         loop {
-            let rest = patience.or(self.progs.as_ref().filter(|_| !ending).map(|_| progs::INTERVAL));
+            let rest = patience.or(self.rest().filter(|_| !ending));
             match self.events.next(if idle { rest } else { Some(PATIENCE) })? {
                 Next::Batch(batch) => {
                     idle = false;
@@ -139,6 +155,10 @@ impl Run<'_> {
             if !ending && self.progs.as_ref().is_some_and(Progs::is_due) {
                 self.look_for_programs()?;
             }
+            if let Some(status) = self.status.as_mut().filter(|status| !ending && patience.is_none() && status.is_due())
+            {
+                self.say.status(&status.line(&self.loaded, self.lines.written(), self.events.lost()?));
+            }
             if !ending && self.stop.is_requested() {
                 ending = true;
                 self.hooks.stop_attaching();
@@ -152,6 +172,12 @@ impl Run<'_> {
             }
         }
         self.finish(wanted)
+    }
+
+    /// How long nothing is to be done if no records come; `None`: for ever.
+    fn rest(&self) -> Option<Duration> {
+        let programs = self.progs.as_ref().map(|_| progs::INTERVAL);
+        programs.or(self.status.as_ref().map(|_| status::INTERVAL))
     }
 
     /// Traces BPF programs that are new.

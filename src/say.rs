@@ -79,6 +79,12 @@ impl Say {
         }
     }
 
+    /// What comes, in a line that the next one replaces.
+    pub fn status(&self, text: &str) {
+        let _ = write!(std::io::stderr(), "\r\x1b[K{text}");
+        self.progress.set(true);
+    }
+
     /// Attaching is done.
     pub fn attached(&self, plan: &Plan, hooks: &Hooks) {
         if plan.targets.is_empty() {

@@ -28,6 +28,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("error", "host plan program load attach decode filter_compiler"),
     ("late", "plan record filter_compiler"),
     ("say", "host plan attach output error"),
+    ("status", "cli load sys"),
     ("progs", "host plan program load attach names say error"),
     ("run", "*"),
     ("main", "*"),

@@ -235,6 +235,11 @@ impl<'o> Lines<'o> {
         &self.names
     }
 
+    /// Lines that were written so far.
+    pub fn written(&self) -> u64 {
+        self.counts.written
+    }
+
     /// Records known to be lost so far.
     pub fn lost(&self) -> u64 {
         self.counts.lost

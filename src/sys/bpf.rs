@@ -464,6 +464,21 @@ pub struct ProgStats {
     pub recursion_misses: u64,
 }
 
+#[repr(C)]
+struct EnableStats {
+    kind: u32,
+}
+// SAFETY: mirrors the anonymous structure of bpf_attr for BPF_ENABLE_STATS; no pointers.
+unsafe impl Command for EnableStats {
+    const CMD: libc::c_long = 32;
+}
+
+/// Lets the kernel count the run times of all programs until the descriptor is closed. Since Linux 5.8; needs CAP_SYS_ADMIN.
+pub fn enable_stats() -> io::Result<OwnedFd> {
+    const BPF_STATS_RUN_TIME: u32 = 0;
+    EnableStats { kind: BPF_STATS_RUN_TIME }.call_fd()
+}
+
 /// Asks the kernel for the counters of `prog`.
 pub fn prog_stats(prog: BorrowedFd<'_>) -> io::Result<ProgStats> {
     let mut info = ProgInfo::default();
