@@ -46,15 +46,15 @@ complete -c whither -n "__fish_whither_needs_command" -l output-tuple -d 'addres
 complete -c whither -n "__fish_whither_needs_command" -l output-tcp-flags -d 'TCP flags in the tuple' -r
 complete -c whither -n "__fish_whither_needs_command" -l output-tunnel -d 'addresses and ports inside a tunnel' -r
 complete -c whither -n "__fish_whither_needs_command" -l output-caller -d 'caller of the function' -r
-complete -c whither -n "__fish_whither_needs_command" -l output-stack -d 'kernel stack' -r
+complete -c whither -n "__fish_whither_needs_command" -l output-stack -d 'kernel stack, a line for each frame' -r
 complete -c whither -n "__fish_whither_needs_command" -l output-netns-names -d 'names of network namespaces, from /run/netns' -r
 complete -c whither -n "__fish_whither_needs_command" -l netns-names-max-length -d 'width of that column in characters, at least 10' -r
 complete -c whither -n "__fish_whither_needs_command" -l timestamp -d 'times: none, current or relative (ns, monotonic), absolute (wall time)' -r
 complete -c whither -n "__fish_whither_needs_command" -l output-skb-cb -d '__sk_buff->cb[], five words' -r
 complete -c whither -n "__fish_whither_needs_command" -l output-skb-metadata -d 'values of C expressions on the skb, such as skb->mark,skb->dev->name' -r
 complete -c whither -n "__fish_whither_needs_command" -l output-xdp-metadata -d 'values of C expressions on the xdp_buff, such as xdp->rxq->dev->ifindex' -r
-complete -c whither -n "__fish_whither_needs_command" -l output-skb -d 'the whole sk_buff (Linux 5.10)' -r
-complete -c whither -n "__fish_whither_needs_command" -l output-skb-shared-info -d 'the whole skb_shared_info (Linux 5.10)' -r
+complete -c whither -n "__fish_whither_needs_command" -l output-skb -d 'the whole sk_buff, member by member' -r
+complete -c whither -n "__fish_whither_needs_command" -l output-skb-shared-info -d 'the whole skb_shared_info, member by member' -r
 complete -c whither -n "__fish_whither_needs_command" -l output-bpfmap -d 'BPF map, key and value of map helper functions' -r
 complete -c whither -n "__fish_whither_needs_command" -l output-json -d 'one JSON object per line' -r
 complete -c whither -n "__fish_whither_needs_command" -l output-limit-lines -d 'stop after N lines; 0: never' -r
@@ -68,7 +68,7 @@ complete -c whither -n "__fish_whither_needs_command" -l filter-kprobe-batch -d 
 complete -c whither -n "__fish_whither_needs_command" -l kernel-btf -d 'kernel types from this file, raw BTF or ELF' -r
 complete -c whither -n "__fish_whither_needs_command" -l event-buffer -d 'records reach us by ring (Linux 5.8) or perf; else the best that works' -r
 complete -c whither -n "__fish_whither_needs_command" -l buffer-size -d 'room for records that are not read yet, in bytes, or with K, M' -r
-complete -c whither -n "__fish_whither_needs_command" -l set-percpu-buf -d 'scratch space for skb dumps per CPU, in bytes' -r
+complete -c whither -n "__fish_whither_needs_command" -l set-percpu-buf -d 'without effect: dumps are never cut; for pwru\'s sake' -r
 complete -c whither -n "__fish_whither_needs_command" -l strict -d 'fail where a part of the request cannot be met, instead of saying so' -r
 complete -c whither -n "__fish_whither_needs_command" -l debug -d 'say more about each stage' -r
 complete -c whither -n "__fish_whither_needs_command" -l ready-file -d 'Created, empty, when everything is attached' -r

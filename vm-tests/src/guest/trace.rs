@@ -147,6 +147,15 @@ impl Launch {
         wait(&mut child, &output, started, PATIENCE)
     }
 
+    /// Starts it and kills it after `delay`.
+    pub fn killed_after(&self, delay: Duration) -> Result<()> {
+        let (mut child, ..) = self.spawn()?;
+        std::thread::sleep(delay);
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
     /// Runs it until it ends by itself.
     pub fn finish(&self) -> Result<Ended> {
         let (mut child, output, started) = self.spawn()?;
