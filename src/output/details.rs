@@ -10,7 +10,7 @@ use crate::plan::{Backend, Plan};
 use crate::record::{Dump, Field, Layout, Object, Place};
 
 use super::extra::{Extra, Label, Metadata};
-use super::stack;
+use super::stack::{self, Entry};
 use super::value::Values;
 
 /// Makes an [`Extra`] of each record, in memory that is used again. What it needs from types is worked out before.
@@ -21,9 +21,8 @@ pub struct Details {
     btf: Option<Arc<Btf>>,
     /// Which of them are shown.
     types: [Option<TypeId>; 2],
-    /// Which frame is the caller, where the registers of the function are not known: of a function the one behind it, of
-    /// a tracepoint the function that it is in.
-    caller: Option<usize>,
+    /// How the programs of this run are entered, those for BPF programs excepted.
+    entry: Entry,
     values: Values,
     frames: Vec<u64>,
     dumps: [String; 2],
@@ -58,11 +57,10 @@ impl Details {
             objects: objects.map(|(object, fields)| Shown::new(plan.layout.values(object), fields)),
             btf: types.iter().any(Option::is_some).then(|| btf.clone()),
             types,
-            caller: match plan.backend {
-                _ if !plan.layout.has(Field::Caller) => None,
-                Backend::Fentry => Some(1),
-                Backend::Tracepoint => Some(0),
-                Backend::Kprobe | Backend::KprobeMulti => None,
+            entry: match plan.backend {
+                Backend::Fentry => Entry::Trampoline,
+                Backend::Tracepoint => Entry::Tracepoint,
+                Backend::Kprobe | Backend::KprobeMulti => Entry::Registers,
             },
             values: Values::default(),
             frames: Vec::new(),
@@ -84,9 +82,15 @@ impl Details {
         if let Some(frames) = frames {
             let words = frames.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word));
             self.frames.extend(words.take_while(|&address| address != 0));
-            let (traced, caller) = match program {
-                Some(_) => (stack::traced_program(&self.frames), Some(1).filter(|_| layout.has(Field::Caller))),
-                None => (stack::traced(&self.frames, &*names.symbols), self.caller),
+            let entry = if program.is_some() { Entry::Trampoline } else { self.entry };
+            let function = names.functions.get(event.function).map_or(&[][..], |(name, _)| name);
+            let traced = stack::traced(&self.frames, entry, function, &*names.symbols);
+            // Of a function it is the frame behind it; a tracepoint is in the function that is looked for.
+            let caller = match entry {
+                _ if !layout.has(Field::Caller) => None,
+                Entry::Registers => None,
+                Entry::Trampoline => Some(1),
+                Entry::Tracepoint => Some(0),
             };
             if let Some(n) = caller {
                 event.caller = traced.get(n).copied().unwrap_or(0);
