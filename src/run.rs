@@ -61,6 +61,9 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
     };
     let (tc, xdp) = (args.filter_trace_tc, args.filter_trace_xdp);
     let progs = if tc || xdp { Some(Progs::new(tc, xdp, &host, &plan)?) } else { None };
+    if args.output_file.is_none() {
+        stop.watch(io::stdout().as_fd());
+    }
     let events = events::follow(&loaded, &plan, stop)?;
     let lines = Lines::new(Settings::new(args), names, out);
     let late = Late::new(&plan)?;
@@ -140,10 +143,16 @@ impl Run<'_> {
                             self.end(end);
                         }
                     }
-                    self.lines.batch();
+                    if let ControlFlow::Break(end) = self.lines.batch() {
+                        wanted = false;
+                        self.end(end);
+                    }
                 }
                 Next::Idle => {
-                    self.lines.idle();
+                    if let ControlFlow::Break(end) = self.lines.idle() {
+                        wanted = false;
+                        self.end(end);
+                    }
                     written = Instant::now();
                     idle = true;
                 }
@@ -166,7 +175,10 @@ impl Run<'_> {
                 patience = None;
             }
             if written.elapsed() > STALE {
-                self.lines.idle();
+                if let ControlFlow::Break(end) = self.lines.idle() {
+                    wanted = false;
+                    self.end(end);
+                }
                 written = Instant::now();
                 self.watch_table()?;
             }

@@ -212,6 +212,7 @@ impl<'o> Lines<'o> {
                     Format::Json(json) => json.line(room, event, extra, &mut self.names),
                 }
                 self.counts.written += 1;
+                self.sink.end_event();
             }
             Err(State::Closed) => return ControlFlow::Break(End::Closed),
             Err(_) => self.counts.dropped += 1,
@@ -252,26 +253,35 @@ impl<'o> Lines<'o> {
         self.note_gap(true);
     }
 
-    /// Ends a batch of events: on a terminal they are shown now.
-    pub fn batch(&mut self) {
+    /// Ends a batch of events: on a terminal they are shown now. Breaks when no more are wanted.
+    pub fn batch(&mut self) -> ControlFlow<End> {
         if self.settings.is_terminal {
             self.flush();
         }
+        self.wanted()
     }
 
-    /// Says that there are no more events for the moment: everything is written now.
-    pub fn idle(&mut self) {
+    /// Says that there are no more events for the moment: everything is written now. Breaks when no more are wanted.
+    pub fn idle(&mut self) -> ControlFlow<End> {
         self.flush();
         self.note_gap(false);
         self.until_tick = 0;
+        self.wanted()
+    }
+
+    fn wanted(&self) -> ControlFlow<End> {
+        match self.sink.state {
+            State::Closed => ControlFlow::Break(End::Closed),
+            State::Open | State::Failing => ControlFlow::Continue(()),
+        }
     }
 
     /// Writes what is left.
     pub fn finish(mut self) -> Counts {
         self.flush();
         self.note_gap(true);
-        let left = self.sink.pending_lines();
-        self.counts.written -= left.min(self.counts.written);
+        let left = self.sink.pending();
+        self.counts.written -= (left + self.sink.unread).min(self.counts.written);
         self.counts.dropped += left;
         self.counts.error = self.sink.error.take();
         self.counts

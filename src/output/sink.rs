@@ -30,6 +30,10 @@ pub(super) struct Sink<'o> {
     buffer: Vec<u8>,
     /// Bytes at the start of `buffer` that are written.
     written: usize,
+    /// Where the events in `buffer` end.
+    ends: Vec<usize>,
+    /// Events that were in the buffer when the reader had closed its end.
+    pub unread: u64,
     pub state: State,
     /// The first failure.
     pub error: Option<io::Error>,
@@ -37,7 +41,15 @@ pub(super) struct Sink<'o> {
 
 impl<'o> Sink<'o> {
     pub fn new(out: Box<dyn Write + 'o>) -> Sink<'o> {
-        Sink { out, buffer: Vec::with_capacity(FULL + ROOM), written: 0, state: State::Open, error: None }
+        Sink {
+            out,
+            buffer: Vec::with_capacity(FULL + ROOM),
+            written: 0,
+            ends: Vec::new(),
+            unread: 0,
+            state: State::Open,
+            error: None,
+        }
     }
 
     /// The buffer to append a line to; or why the line must be dropped.
@@ -48,6 +60,12 @@ impl<'o> Sink<'o> {
             State::Failing if self.buffer.len() < KEPT => Ok(&mut self.buffer),
             state => Err(state),
         }
+    }
+
+    /// Says that everything in the buffer is of whole events, the last of which ends here.
+    #[inline]
+    pub fn end_event(&mut self) {
+        self.ends.push(self.buffer.len());
     }
 
     /// Writes the buffer if it is full. While writing fails, only [`Sink::flush`] tries again.
@@ -70,25 +88,31 @@ impl<'o> Sink<'o> {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // Somebody made our end of the pipe non-blocking; wait as a blocking one would.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(Duration::from_millis(1)),
-                Err(error) if error.kind() == ErrorKind::BrokenPipe => self.state = State::Closed,
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                    self.state = State::Closed;
+                    self.unread += self.pending();
+                }
                 Err(error) => return self.fail(error),
             }
         }
         self.buffer.clear();
+        self.ends.clear();
         self.written = 0;
     }
 
     /// Keeps what could not be written, from the byte where writing stopped.
     fn fail(&mut self, error: io::Error) {
         self.buffer.drain(..self.written);
+        self.ends.retain(|end| *end > self.written);
+        self.ends.iter_mut().for_each(|end| *end -= self.written);
         self.written = 0;
         self.state = State::Failing;
         self.error.get_or_insert(error);
     }
 
-    /// Lines in the buffer, none of which was written as a whole.
-    pub fn pending_lines(&self) -> u64 {
-        self.buffer[self.written..].iter().filter(|&&byte| byte == b'\n').count() as u64
+    /// Events in the buffer, none of which was written as a whole.
+    pub fn pending(&self) -> u64 {
+        self.ends.iter().filter(|end| **end > self.written).count() as u64
     }
 }
 
@@ -128,6 +152,9 @@ mod tests {
             room.extend_from_slice(text.as_bytes());
             true
         });
+        if taken {
+            sink.end_event();
+        }
         sink.flush_full();
         taken
     }
@@ -144,7 +171,7 @@ mod tests {
         assert_eq!(sink.state, State::Failing);
         assert_eq!(sink.error.as_ref().map(io::Error::kind), Some(ErrorKind::StorageFull));
         assert_eq!(*text.borrow(), b"abcdefg\nab");
-        assert_eq!(sink.pending_lines(), 2);
+        assert_eq!(sink.pending(), 2);
         let mut kept = 3;
         while line(&mut sink, "hijklmn\n") {
             kept += 1;
@@ -166,6 +193,7 @@ mod tests {
         sink.flush();
         assert_eq!(sink.state, State::Closed);
         assert!(sink.error.is_none());
+        assert_eq!((sink.unread, sink.pending()), (1, 0));
         assert!(!line(&mut sink, "b\n"));
     }
 

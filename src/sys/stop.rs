@@ -6,7 +6,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -22,6 +22,7 @@ pub struct Stop {
     wake: EventFd,
     requested: AtomicBool,
     signalled: OnceLock<Instant>,
+    output: OnceLock<OwnedFd>,
 }
 
 impl Stop {
@@ -33,7 +34,13 @@ impl Stop {
         nix::sys::signal::sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
         let signals = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         let wake = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
-        Ok(Stop { signals, wake, requested: AtomicBool::new(false), signalled: OnceLock::new() })
+        Ok(Stop {
+            signals,
+            wake,
+            requested: AtomicBool::new(false),
+            signalled: OnceLock::new(),
+            output: OnceLock::new(),
+        })
     }
 
     /// Asks for the end of the run.
@@ -41,6 +48,13 @@ impl Stop {
         self.requested.store(true, Ordering::SeqCst);
         // The only failure is a full counter, which wakes as well.
         let _ = self.wake.write(1);
+    }
+
+    /// Watches the end of a pipe that is written to: that its reader closes the other end asks for the end of the run, too.
+    pub fn watch(&self, output: BorrowedFd<'_>) {
+        if let Ok(output) = output.try_clone_to_owned() {
+            let _ = self.output.set(output);
+        }
     }
 
     /// Whether the end was asked for, by a signal or by [`Stop::request`].
@@ -67,8 +81,38 @@ impl Stop {
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.wake.as_fd(), PollFlags::POLLIN),
         ];
+        // Of a pipe that nobody reads any more the kernel always tells POLLERR. Once is enough.
+        let output = self.output.get().filter(|_| !self.requested.load(Ordering::SeqCst));
+        fds.extend(output.map(|output| PollFd::new(output.as_fd(), PollFlags::empty())));
         fds.extend(sources.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         // Interrupted or not: the caller looks again.
         let _ = nix::poll::ppoll(&mut fds, limit.map(TimeSpec::from), None);
+        let closed = PollFlags::POLLERR | PollFlags::POLLNVAL;
+        if output.is_some() && fds[2].revents().is_some_and(|events| events.intersects(closed)) {
+            self.request();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_goes_away_asks_for_the_end() {
+        let stop = Stop {
+            signals: SignalFd::with_flags(&SigSet::empty(), SfdFlags::SFD_NONBLOCK).expect("a descriptor"),
+            wake: EventFd::from_flags(EfdFlags::EFD_NONBLOCK).expect("a descriptor"),
+            requested: AtomicBool::new(false),
+            signalled: OnceLock::new(),
+            output: OnceLock::new(),
+        };
+        let (reader, writer) = nix::unistd::pipe().expect("a pipe");
+        stop.watch(writer.as_fd());
+        stop.wait([], Some(Duration::ZERO));
+        assert!(!stop.is_requested());
+        drop(reader);
+        stop.wait([], None);
+        assert!(stop.is_requested());
     }
 }
