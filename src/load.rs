@@ -203,12 +203,19 @@ pub fn verifier_log(blueprints: &Programs) -> Result<String, LoadError> {
     for blueprint in blueprints.programs.iter().chain(&blueprints.trackers) {
         let code = encode(blueprint, &maps)?;
         let mut log = vec![0; LOG_BYTES];
-        let answer = bpf::prog_load(&load_of(blueprint, &code, None), &mut log);
+        let module = module_types(blueprint)?;
+        let answer = bpf::prog_load(&load_of(blueprint, &code, module.as_ref().map(AsFd::as_fd)), &mut log);
         let log = log.split(|&byte| byte == 0).next().unwrap_or(&[]);
         let verdict = answer.map_or_else(|error| format!("refused: {error}"), |_| "accepted".to_owned());
         text += &format!("program  {}: {verdict}\n{}", blueprint.code.name(), String::from_utf8_lossy(log));
     }
     Ok(text)
+}
+
+/// The types that a program for a function of a module is checked against.
+fn module_types(blueprint: &Blueprint) -> Result<Option<OwnedFd>, LoadError> {
+    let refused = |error| LoadError::Program { name: blueprint.code.name().to_owned(), error, refusal: None };
+    blueprint.module.as_deref().map(bpf::module_btf).transpose().map_err(refused)
 }
 
 /// How much text of the verifier is asked for. It keeps the end of a longer one since Linux 6.4; before, it cuts.
@@ -220,7 +227,8 @@ fn load_program(
     traced: Option<BorrowedFd<'_>>,
 ) -> Result<OwnedFd, LoadError> {
     let code = encode(blueprint, maps)?;
-    let program = load_of(blueprint, &code, traced);
+    let module = module_types(blueprint)?;
+    let program = load_of(blueprint, &code, traced.or(module.as_ref().map(AsFd::as_fd)));
     bpf::prog_load(&program, &mut []).or_else(|error| {
         let mut log = vec![0; LOG_BYTES];
         // The kernel may take it now (memory was short): then all is well.

@@ -85,6 +85,8 @@ pub struct Blueprint {
     pub targets: Vec<u32>,
     /// Whether it can serve no other target, so that the others can do without it.
     pub own_target: bool,
+    /// The module whose BTF [`Blueprint::btf_id`] is of, if it is not the kernel's.
+    pub module: Option<String>,
 }
 
 /// Everything that is to be loaded.
@@ -181,6 +183,7 @@ pub fn build(plan: &Plan) -> Result<Programs, BuildError> {
                     btf_id: 0,
                     targets,
                     own_target: false,
+                    module: None,
                 });
             }
         }
@@ -194,7 +197,9 @@ pub fn build(plan: &Plan) -> Result<Programs, BuildError> {
                     (true, _) => (ProgType::RawTracepoint, AttachType::None, 0),
                 };
                 let code = emit(plan, &entry, is_after_death(&target.name), target.name.clone())?;
-                programs.push(Blueprint { code, kind, attach, btf_id, targets: vec![index as u32], own_target: true });
+                let module = target.module.clone();
+                let targets = vec![index as u32];
+                programs.push(Blueprint { code, kind, attach, btf_id, targets, own_target: true, module });
             }
         }
     }

@@ -32,6 +32,7 @@ pub fn entry(plan: &Plan, context: Context, target: u32, main: u32) -> Result<Bl
         btf_id: main,
         targets: vec![target],
         own_target: true,
+        module: None,
     })
 }
 

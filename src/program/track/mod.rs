@@ -141,5 +141,5 @@ fn blueprint(plan: &Plan, tracking: &Tracking, index: u32, tracker: &Tracker) ->
     a.mov(R0, 0);
     a.exit();
     let btf_id = if kind == ProgType::Tracing { tracker.target.btf_id } else { 0 };
-    Ok(Blueprint { code: asm.finish()?, kind, attach, btf_id, targets: vec![index], own_target: true })
+    Ok(Blueprint { code: asm.finish()?, kind, attach, btf_id, targets: vec![index], own_target: true, module: None })
 }
