@@ -5,8 +5,8 @@ use crate::cli::{Args, Dump};
 use crate::decode::decode;
 use crate::error::Error;
 use crate::events::{self, Events, Next};
-use crate::host::Roots;
 use crate::host::survey::Host;
+use crate::host::{Roots, modules};
 use crate::late::Late;
 use crate::load::{self, Loaded};
 use crate::names::{Names, NoSymbols, Reasons, Symbols, TargetKind, TargetName};
@@ -68,7 +68,7 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let lines = Lines::new(Settings::new(args), names, out);
     let late = Late::new(&plan)?;
     let details = Details::new(&plan, &host.btf);
-    drop(host);
+    let modules = host.modules;
     let mut run = Run {
         args,
         say,
@@ -82,6 +82,7 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
         status: Status::new(args),
         lines,
         details,
+        modules,
         full: false,
     };
     run.look_for_programs()?;
@@ -102,6 +103,8 @@ struct Run<'a> {
     status: Option<Status>,
     lines: Lines<'static>,
     details: Details,
+    /// The modules whose functions are traced.
+    modules: Vec<String>,
     /// Whether it was said that the table of followed packets is full.
     full: bool,
 }
@@ -249,6 +252,10 @@ impl Run<'_> {
         let known = self.lines.lost();
         if complete && lost > known {
             self.lines.gap_at_end(lost - known);
+        }
+        if self.args.all_kmods {
+            let now = modules::list(&Roots::default().sys);
+            self.say.late_modules(now.into_iter().filter(|name| !self.modules.contains(name)));
         }
         self.say.untracked(self.events.untracked()?);
         let counts = self.lines.finish();

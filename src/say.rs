@@ -51,6 +51,17 @@ impl Say {
         if let Some(error) = &host.no_list {
             self.line(&format!("note: the list of traceable functions is not used: {error}"));
         }
+        if let Some(callees) = &host.callees {
+            let traced =
+                callees.names.iter().filter(|name| host.functions.functions.iter().any(|f| *f.name == ***name));
+            let (traced, all, programs) = (traced.count(), callees.names.len(), callees.programs);
+            let mut text =
+                format!("{programs} BPF programs call {all} kernel functions, {traced} of which can be traced");
+            if callees.unread > 0 {
+                text += &format!("; the code of {} cannot be read to its end", callees.unread);
+            }
+            self.line(&text);
+        }
         if !host.not_traceable.is_empty() {
             self.line(&format!("warning: {} cannot be traced here", host.not_traceable.join(", ")));
         }
@@ -155,6 +166,17 @@ impl Say {
         self.line(&format!(
             "warning: {entries} packets are being followed and there is no room for more; --track-table-size makes room"
         ));
+    }
+
+    /// Modules that were not there when functions were looked for.
+    pub fn late_modules(&self, names: impl Iterator<Item = String>) {
+        let names: Vec<String> = names.collect();
+        if !names.is_empty() {
+            let names = names.join(", ");
+            self.line(&format!(
+                "warning: functions of modules that were loaded during the run were not traced: {names}"
+            ));
+        }
     }
 
     /// How many packets were not followed at the end, if any.

@@ -1,6 +1,8 @@
 //! The tc and XDP programs that are loaded, whoever loaded them.
 
 use crate::btf::{Btf, Kind, TypeId};
+use crate::host::Symbols;
+use crate::host::callees;
 use crate::sys::progs;
 use std::fmt;
 use std::io;
@@ -186,4 +188,42 @@ fn function(btf: Vec<u8>, id: u32) -> Option<String> {
     let btf = Btf::parse(btf, "BTF of a program").ok()?;
     let function = btf.get(TypeId(id)).ok()?;
     (function.kind() == Kind::Func && function.is_named()).then(|| function.name().to_owned())
+}
+
+/// What the loaded BPF programs call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Callees {
+    /// Names of kernel functions, sorted, each once.
+    pub names: Vec<String>,
+    /// How many programs were looked at.
+    pub programs: usize,
+    /// How many of them could not be read to their end.
+    pub unread: usize,
+}
+
+/// Finds the kernel functions that loaded programs call directly, whoever loaded them: helpers and others, in the code
+/// that the kernel compiled them to. Programs that go meanwhile are left out.
+pub fn callees(symbols: &Symbols) -> io::Result<Callees> {
+    let mut found = Callees::default();
+    let mut last = 0;
+    while let Some(id) = progs::next_id(last)? {
+        last = id;
+        let Ok(program) = progs::open(id) else { continue };
+        let Ok(image) = progs::image(program.as_fd()) else { continue };
+        found.programs += 1;
+        let mut rest = &image.code[..];
+        let mut is_read = !image.code.is_empty();
+        for (address, length) in image.functions {
+            let (code, behind) = rest.split_at(rest.len().min(length as usize));
+            rest = behind;
+            let (targets, unknown) = callees::calls(code, address);
+            is_read &= unknown.is_none() && address != 0;
+            let name = |&target: &u64| symbols.exact(target).filter(|name| !name.ends_with("[bpf]"));
+            found.names.extend(targets.iter().filter_map(name).map(str::to_owned));
+        }
+        found.unread += usize::from(!is_read);
+    }
+    found.names.sort();
+    found.names.dedup();
+    Ok(found)
 }

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 pub mod bpf_progs;
+pub mod callees;
 pub mod features;
 pub mod functions;
 pub mod kallsyms;

@@ -1,5 +1,6 @@
 //! Everything that is read before a plan is made.
 
+use super::bpf_progs::{self, Callees};
 use super::features::{Features, Lockdown};
 use super::functions::{self, List};
 use super::kallsyms::Source;
@@ -46,6 +47,10 @@ pub struct Host {
     pub netns: Option<u32>,
     /// Index of the interface that packets must be on.
     pub ifindex: Option<u32>,
+    /// The modules whose functions are traced.
+    pub modules: Vec<String>,
+    /// What BPF programs call, with `--filter-track-bpf-helpers`.
+    pub callees: Option<Callees>,
     /// Functions of `--filter-non-skb-funcs` that this kernel does not let us trace.
     pub not_traceable: Vec<String>,
 }
@@ -96,6 +101,8 @@ pub enum HostError {
     },
     /// A function of `--filter-non-skb-funcs`.
     NoFunction(String),
+    /// What BPF programs call cannot be found out.
+    Helpers(String),
     /// `--filter-ifname` with a namespace that cannot be entered because only its number is known.
     IfnameInode,
     /// The interface of `--filter-ifname`.
@@ -129,6 +136,7 @@ impl fmt::Display for HostError {
             HostError::Netns { path, error } => {
                 write!(f, "--filter-netns: no network namespace at {}: {error}", path.display())
             }
+            HostError::Helpers(why) => write!(f, "--filter-track-bpf-helpers: {why}"),
             HostError::NoFunction(name) => {
                 write!(f, "--filter-non-skb-funcs: the kernel has no function `{}`", name.escape_debug())
             }
@@ -175,6 +183,13 @@ impl Host {
         let follows = |name: &str| args.filter_track_skb_or_stack() && LIFE.contains(&name);
         functions.find(&btf, &finder, None, |name| wanted.has(name) || follows(name));
         missing.retain(|name| !functions.add(&btf, Arch::HOST, None, name));
+        let callees = match args.filter_track_bpf_helpers && roots.is_here() {
+            true => Some(helpers(roots)?),
+            false => None,
+        };
+        for name in callees.iter().flat_map(|callees| &callees.names) {
+            functions.add(&btf, Arch::HOST, None, name);
+        }
         let module_names = if args.all_kmods { modules::list(&roots.sys) } else { args.kmods.clone() };
         for name in &module_names {
             let module = modules::load(&roots.sys, name, btf.clone()).map_err(HostError::Btf)?;
@@ -210,6 +225,8 @@ impl Host {
             wanted,
             netns,
             ifindex,
+            modules: module_names,
+            callees,
             not_traceable,
         })
     }
@@ -234,6 +251,15 @@ impl Host {
         }
         DropReasons { reasons, subsystems: table("skb_drop_reason_subsys") }
     }
+}
+
+/// What BPF programs call.
+fn helpers(roots: &Roots) -> Result<Callees, HostError> {
+    if !cfg!(target_arch = "x86_64") {
+        return Err(HostError::Helpers("only code of x86_64 can be read".into()));
+    }
+    let symbols = Source::new(&roots.proc).symbols().map_err(|error| HostError::Helpers(error.to_string()))?;
+    bpf_progs::callees(&symbols).map_err(|error| HostError::Helpers(format!("programs cannot be listed: {error}")))
 }
 
 /// Finds out which functions can be traced and where they are.

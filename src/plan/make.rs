@@ -24,8 +24,7 @@ pub fn check(args: &Args) -> Result<(), PlanError> {
 }
 
 /// Flags whose features do not exist yet.
-const NOT_YET: [&str; 4] =
-    ["--filter-track-bpf-helpers", "--filter-xdp-expr", "--output-bpfmap", "--output-xdp-metadata"];
+const NOT_YET: [&str; 3] = ["--filter-xdp-expr", "--output-bpfmap", "--output-xdp-metadata"];
 
 /// The ways in that are worth trying on `host`, the best first. The last one that works is taken, so even one that
 /// cannot is in the list, for its reason to be told.

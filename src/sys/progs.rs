@@ -99,6 +99,39 @@ pub fn info(prog: BorrowedFd<'_>) -> io::Result<Info> {
     })
 }
 
+/// Native code of a program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Image {
+    /// The code of all its functions, one after another.
+    pub code: Vec<u8>,
+    /// Where each of them is, and how long: address and bytes. Addresses are 0 if they are hidden.
+    pub functions: Vec<(u64, u32)>,
+}
+
+/// Asks for the native code of a program; empty if it is interpreted, or if the kernel keeps it to itself.
+pub fn image(prog: BorrowedFd<'_>) -> io::Result<Image> {
+    let ask = |info: &mut ProgInfo| {
+        let info_len = size_of::<ProgInfo>() as u32;
+        ObjGetInfo { bpf_fd: prog.as_raw_fd() as u32, info_len, info: std::ptr::from_mut(info) as u64 }.call().map(drop)
+    };
+    let mut sizes = ProgInfo::default();
+    ask(&mut sizes)?;
+    let mut code = vec![0u8; sizes.jited_prog_len as usize];
+    let mut addresses = vec![0u64; sizes.nr_jited_ksyms as usize];
+    let mut lengths = vec![0u32; sizes.nr_jited_func_lens as usize];
+    let mut info = ProgInfo {
+        jited_prog_len: sizes.jited_prog_len,
+        jited_prog_insns: code.as_mut_ptr() as u64,
+        nr_jited_ksyms: sizes.nr_jited_ksyms,
+        jited_ksyms: addresses.as_mut_ptr() as u64,
+        nr_jited_func_lens: sizes.nr_jited_func_lens,
+        jited_func_lens: lengths.as_mut_ptr() as u64,
+        ..ProgInfo::default()
+    };
+    ask(&mut info)?;
+    Ok(Image { code, functions: addresses.into_iter().zip(lengths).collect() })
+}
+
 /// `struct bpf_btf_info` of Linux 4.18.
 #[repr(C)]
 #[derive(Default)]

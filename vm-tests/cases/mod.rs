@@ -66,6 +66,7 @@ cases! {
     trace_tcx,
     trace_xdp,
     track_bridge,
+    track_helpers,
     track_ipsec,
     track_nat,
     track_parts,

@@ -10,10 +10,14 @@ fn run(vm: &Guest) -> Result<()> {
     net.greet("10.0.0.2")?;
     let without = vm.trace("--filter-func 'veth_xmit|ip_rcv' icmp")?;
     let with = vm.trace("--kmods veth --filter-func 'veth_xmit|ip_rcv' icmp")?;
+    vm.sh("rmmod nft_limit 2>/dev/null || true")?;
     let all = vm.trace("--all-kmods --filter-func 'veth_xmit|ip_rcv' icmp")?;
     net.ping("10.0.0.2")?;
     without.stop()?.expect_none("veth_xmit")?;
-    for ended in [with.stop()?, all.stop()?] {
+    vm.sh("modprobe nft_limit")?;
+    let all = all.stop()?;
+    ensure!(all.stderr.contains("not traced: nft_limit"), "nobody names the module that came\n{all}");
+    for ended in [with.stop()?, all] {
         ended.expect_in_order(&["veth_xmit 10.0.0.1:0->", "ip_rcv 10.0.0.1:0->", "veth_xmit 10.0.0.2:0->", "ip_rcv 10.0.0.2:0->"])?;
         ensure!(ended.stdout.contains("veth_xmit[veth]"), "the module is not named\n{ended}");
     }
