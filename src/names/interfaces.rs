@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use nix::sched::{CloneFlags, setns};
 
 use super::clean::{clean, cut_front};
-use super::netlink::{self, Link};
+use super::netlink::{self, Changes, Link};
 use super::short::Short;
 
 /// Width of the column, in bytes.
@@ -28,6 +28,9 @@ const MAX_AGE_MS: u64 = 5000;
 
 /// An interface that has no name is looked for again after this time.
 const RETRY_MS: u64 = 1000;
+
+/// How often changes are looked for.
+const CHANGES_MS: u64 = 20;
 
 /// Visits of namespaces per second, at most.
 const VISITS_PER_SECOND: u64 = 20;
@@ -52,6 +55,9 @@ const MAX_KNOWN: usize = 1 << 16;
 pub struct Interfaces {
     known: HashMap<u64, Entry, BuildHasherDefault<Mix>>,
     worker: Option<Worker>,
+    /// Tells when names are no longer what they were, and when that was looked at last.
+    changes: Option<Changes>,
+    looked_ms: u64,
     /// The last one that was asked for: one packet makes many lines in a row.
     last: (u64, Entry),
     now_ms: u64,
@@ -101,7 +107,7 @@ impl Interfaces {
     /// `/run/netns`; visiting them starts at once, in the background.
     pub fn of_host() -> Interfaces {
         let worker = Worker::start();
-        Interfaces { worker: Some(worker), ..Interfaces::fixed([]) }
+        Interfaces { worker: Some(worker), changes: Changes::listen().ok(), ..Interfaces::fixed([]) }
     }
 
     /// These interfaces and no others: namespace, number, name.
@@ -110,14 +116,37 @@ impl Interfaces {
             .into_iter()
             .map(|(netns, ifindex, name)| (key(netns, ifindex), Entry::new(Some(name.as_bytes()), ifindex, u64::MAX)));
         let last = (0, Entry::new(None, 0, u64::MAX));
-        Interfaces { known: known.collect(), worker: None, last, now_ms: 0, budget: (0, 0) }
+        Interfaces {
+            known: known.collect(),
+            worker: None,
+            changes: None,
+            looked_ms: 0,
+            last,
+            now_ms: 0,
+            budget: (0, 0),
+        }
     }
 
     /// Tells what time it is, in milliseconds from any start, and takes what the background has found.
     pub fn tick(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
+        self.look_for_changes();
         while let Some(visit) = self.worker.as_mut().and_then(|worker| worker.visits.try_recv().ok()) {
             self.learn(visit);
+        }
+    }
+
+    /// Takes every name for outdated if an interface came, went or was renamed somewhere: who needs one waits for it.
+    fn look_for_changes(&mut self) {
+        if self.now_ms < self.looked_ms + CHANGES_MS {
+            return;
+        }
+        self.looked_ms = self.now_ms;
+        if self.changes.as_ref().is_some_and(Changes::any) {
+            for entry in self.known.values_mut() {
+                (entry.due_ms, entry.has_name) = (0, false);
+            }
+            self.last.1.due_ms = 0;
         }
     }
 

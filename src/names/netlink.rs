@@ -1,8 +1,9 @@
 //! The interfaces of one network namespace, by rtnetlink(7).
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
+use crate::sys::process;
 use nix::sys::socket::{self, AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType};
 
 /// One interface.
@@ -14,6 +15,8 @@ pub struct Link {
     pub name: Vec<u8>,
 }
 
+/// The group of RTM_NEWLINK and RTM_DELLINK.
+const RTMGRP_LINK: u32 = 1;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const RTM_NEWLINK: u16 = 16;
@@ -41,6 +44,37 @@ pub fn links() -> io::Result<Vec<Link>> {
         };
         if length == 0 || read(&buffer[..length], &mut links)? {
             return Ok(links);
+        }
+    }
+}
+
+/// Tells that interfaces came, went or were renamed: in the network namespace of the thread that made it, and in those
+/// that this namespace knows by a number. It holds no other namespace open.
+#[derive(Debug)]
+pub struct Changes(OwnedFd);
+
+impl Changes {
+    /// Begins to listen.
+    pub fn listen() -> io::Result<Changes> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let socket = socket::socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
+        // Without it the own namespace is heard of alone.
+        let _ = process::hear_all_namespaces(&socket);
+        socket::bind(socket.as_raw_fd(), &NetlinkAddr::new(0, RTMGRP_LINK))?;
+        Ok(Changes(socket))
+    }
+
+    /// Whether something changed since the last call.
+    pub fn any(&self) -> bool {
+        let mut buffer = [0; 4096];
+        let mut any = false;
+        // What does not fit is cut, and what the kernel had no room for is ENOBUFS: both are changes.
+        loop {
+            match socket::recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
+                Ok(0) | Err(nix::Error::EAGAIN) => return any,
+                Ok(_) | Err(nix::Error::ENOBUFS | nix::Error::EINTR) => any = true,
+                Err(_) => return any,
+            }
         }
     }
 }

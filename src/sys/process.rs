@@ -99,3 +99,16 @@ pub fn close_in_background(fds: Vec<OwnedFd>, children: usize) {
     drop(fds);
     drop(go);
 }
+
+/// Lets a netlink socket hear of all network namespaces that its own one knows by a number (`ip netns list-id`), not only
+/// of its own. Since Linux 4.2; needs CAP_NET_BROADCAST.
+pub fn hear_all_namespaces(socket: &OwnedFd) -> io::Result<()> {
+    const SOL_NETLINK: libc::c_int = 270;
+    const NETLINK_LISTEN_ALL_NSID: libc::c_int = 8;
+    let on: libc::c_int = 1;
+    let (value, size) = (&raw const on, size_of::<libc::c_int>() as libc::socklen_t);
+    // SAFETY: `value` points to `size` bytes that live over the call.
+    let done =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, value.cast(), size) };
+    super::check(done.into()).map(drop)
+}

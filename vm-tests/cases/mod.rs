@@ -43,6 +43,7 @@ cases! {
     full_disk,
     hostile_names,
     icmp_echo,
+    interfaces_change,
     ipv6,
     json,
     killed_at_any_moment,
