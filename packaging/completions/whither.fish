@@ -30,7 +30,7 @@ complete -c whither -n "__fish_whither_needs_command" -l all-kmods -d 'functions
 complete -c whither -n "__fish_whither_needs_command" -l filter-non-skb-funcs -d 'functions without an skb, shown when they run on the stack of a matching one' -r
 complete -c whither -n "__fish_whither_needs_command" -l filter-trace-tc -d 'tc programs too (Linux 5.5)' -r
 complete -c whither -n "__fish_whither_needs_command" -l filter-trace-xdp -d 'XDP programs too, on entry and on exit (Linux 5.5)' -r
-complete -c whither -n "__fish_whither_needs_command" -l filter-track-bpf-helpers -d 'functions that BPF programs call too (x86_64)' -r
+complete -c whither -n "__fish_whither_needs_command" -l filter-track-bpf-helpers -d 'functions that loaded BPF programs call, for packets that matched (x86_64)' -r
 complete -c whither -n "__fish_whither_needs_command" -l filter-netns -d 'only packets in this network namespace: a path, or inode:NUMBER' -r
 complete -c whither -n "__fish_whither_needs_command" -l filter-ifname -d 'only packets on this interface, of --filter-netns or else of the current namespace' -r
 complete -c whither -n "__fish_whither_needs_command" -l filter-mark -d 'only packets with this skb->mark: VALUE or VALUE/MASK, decimal or 0x' -r
@@ -38,9 +38,9 @@ complete -c whither -n "__fish_whither_needs_command" -l filter-skb-expr -d 'onl
 complete -c whither -n "__fish_whither_needs_command" -l filter-xdp-expr -d 'only XDP buffers for which this holds: C, such as \'xdp->rxq->dev->ifindex == 2\'' -r
 complete -c whither -n "__fish_whither_needs_command" -l filter-tunnel-pcap-l2 -d 'pcap-filter on the frame inside a tunnel; packets outside of one pass' -r
 complete -c whither -n "__fish_whither_needs_command" -l filter-tunnel-pcap-l3 -d 'pcap-filter on the IP packet inside a tunnel; packets outside of one pass' -r
-complete -c whither -n "__fish_whither_needs_command" -l filter-track-skb -d 'follow a packet that matched once, whatever becomes of it (NAT, tunnels)' -r
-complete -c whither -n "__fish_whither_needs_command" -l filter-track-skb-by-stackid -d 'follow the stack of a packet that matched once (bridges, copies)' -r
-complete -c whither -n "__fish_whither_needs_command" -l track-table-size -d 'packets that can be followed at a time' -r
+complete -c whither -n "__fish_whither_needs_command" -l filter-track-skb -d 'follow a packet that matched once, whatever becomes of it: NAT, tunnels, copies (best with fentry, Linux 5.5)' -r
+complete -c whither -n "__fish_whither_needs_command" -l filter-track-skb-by-stackid -d 'what else runs on the stack of a packet that matched (best with fentry, Linux 5.5)' -r
+complete -c whither -n "__fish_whither_needs_command" -l track-table-size -d 'packets that can be followed at a time; others are counted' -r
 complete -c whither -n "__fish_whither_needs_command" -l output-meta -d 'namespace, mark, interface, protocol, MTU and length' -r
 complete -c whither -n "__fish_whither_needs_command" -l output-tuple -d 'addresses and ports' -r
 complete -c whither -n "__fish_whither_needs_command" -l output-tcp-flags -d 'TCP flags in the tuple' -r

@@ -55,7 +55,7 @@ pub struct Args {
     #[arg(long, help_heading = "Functions")]
     pub filter_trace_xdp: bool,
 
-    /// functions that BPF programs call too (x86_64)
+    /// functions that loaded BPF programs call, for packets that matched (x86_64)
     #[arg(long, help_heading = "Functions")]
     pub filter_track_bpf_helpers: bool,
 
@@ -87,15 +87,15 @@ pub struct Args {
     #[arg(long, value_name = "EXPR", value_parser = maybe::<String>, default_value = "", help_heading = "Packets")]
     pub filter_tunnel_pcap_l3: Maybe<String>,
 
-    /// follow a packet that matched once, whatever becomes of it (NAT, tunnels)
+    /// follow a packet that matched once, whatever becomes of it: NAT, tunnels, copies (best with fentry, Linux 5.5)
     #[arg(long, help_heading = "Packets")]
     pub filter_track_skb: bool,
 
-    /// follow the stack of a packet that matched once (bridges, copies)
+    /// what else runs on the stack of a packet that matched (best with fentry, Linux 5.5)
     #[arg(long, help_heading = "Packets")]
     pub filter_track_skb_by_stackid: bool,
 
-    /// packets that can be followed at a time
+    /// packets that can be followed at a time; others are counted
     #[arg(long, value_name = "N", value_parser = positive::<u32>, default_value = "65536", help_heading = "Packets")]
     pub track_table_size: u32,
 
