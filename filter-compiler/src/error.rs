@@ -385,7 +385,9 @@ impl fmt::Display for ErrorKind {
             ErrorKind::NetmaskUnknown => {
                 f.write_str("`ip broadcast` needs the netmask of the network, which is not known here")
             }
-            ErrorKind::Gateway => f.write_str("`gateway` is not supported"),
+            ErrorKind::Gateway => f.write_str(
+                "`gateway` is not supported: it would need the Ethernet address and the IP address of one host",
+            ),
             ErrorKind::NoLinkHeader { word, link } => {
                 write!(f, "{} needs an Ethernet header, which {link} does not have", Quoted(word))
             }

@@ -224,7 +224,7 @@ impl Lower<'_> {
             Some(Kind::PortRange) => self.port_range(state, qualifier, id),
             Some(Kind::Proto) => self.proto(state, qualifier, id),
             Some(Kind::ProtoChain) => self.proto_chain(state, qualifier, id),
-            Some(Kind::Gateway) => Err(self.error(ErrorKind::Gateway)),
+            Some(Kind::Gateway) => Err(self.error_at(qualifier.span, ErrorKind::Gateway)),
         }
     }
 
