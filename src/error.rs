@@ -77,13 +77,19 @@ impl Error {
         }
     }
 
-    /// Whether the kernel refused for lack of privilege.
-    fn is_permission(&self) -> bool {
-        let error = match self {
+    /// The kernel's answer, where that is what failed.
+    pub fn io(&self) -> Option<&io::Error> {
+        match self {
             Error::Load(error) => error.io(),
             Error::Attach(AttachError::Backend { error, .. } | AttachError::Nothing { error, .. }) => Some(error),
+            Error::Io(error) => Some(error),
             _ => None,
-        };
+        }
+    }
+
+    /// Whether the kernel refused for lack of privilege.
+    fn is_permission(&self) -> bool {
+        let error = self.io().filter(|_| !matches!(self, Error::Io(_)));
         error.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
     }
 

@@ -4,6 +4,7 @@ pub mod attach;
 pub mod btf;
 pub mod cli;
 pub mod decode;
+pub mod doctor;
 pub mod error;
 pub mod events;
 pub mod expr;

@@ -16,6 +16,7 @@ fn main() -> ExitCode {
             Ok(code) => code,
             Err(error) => fail(&error),
         },
+        Ok(Command::Doctor(args)) => whither::doctor::run(&args),
         Ok(Command::Filter(args)) => whither::filter_command::run(&args),
         Ok(Command::Help(text)) => {
             let _ = write!(std::io::stderr(), "{text}");

@@ -52,13 +52,14 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
         return print(dump, args, &host, &rungs);
     }
     let out = output::open(args).map_err(|error| Error::File { path: file_name(args), error })?;
-    let Live { plan, loaded, names, hooks } = match climb(args, &host, &rungs, packet, stop, &say) {
+    let Live { plan, loaded, names, hooks, failed } = match climb(args, &host, &rungs, packet, stop, &say) {
         Err(error) if error.is_stop() => {
             say.summary(&Counts::default(), 0, 0, stop.is_signalled());
             return Ok(Summary::default());
         }
         live => live?,
     };
+    say.backend(&plan, &host, &failed);
     let (tc, xdp) = (args.filter_trace_tc, args.filter_trace_xdp);
     let progs = if tc || xdp { Some(Progs::new(tc, xdp, &host, &plan)?) } else { None };
     if args.output_file.is_none() {
@@ -302,7 +303,7 @@ fn target_names(plan: &Plan) -> Vec<TargetName> {
 }
 
 /// Tries the ways in until one works.
-fn climb(
+pub(crate) fn climb(
     args: &Args,
     host: &Host,
     rungs: &[Backend],
@@ -313,10 +314,7 @@ fn climb(
     let mut failed = Vec::new();
     for &backend in rungs {
         match step(args, host, Plan::with(args, host, backend, packet.clone()), stop, say) {
-            Ok(live) => {
-                say.backend(&live.plan, host, &failed);
-                return Ok(live);
-            }
+            Ok(live) => return Ok(Live { failed, ..live }),
             Err(error) if rungs.len() == 1 || error.is_ours() => return Err(error),
             Err(error) => failed.push((backend, error)),
         }
@@ -325,11 +323,13 @@ fn climb(
 }
 
 /// A way in that works.
-struct Live {
-    plan: Arc<Plan>,
-    loaded: Loaded,
+pub(crate) struct Live {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) loaded: Loaded,
     names: Names,
-    hooks: Hooks,
+    pub(crate) hooks: Hooks,
+    /// The ways above it, and why they were not taken.
+    pub(crate) failed: Vec<(Backend, Error)>,
 }
 
 fn step(args: &Args, host: &Host, plan: Result<Plan, PlanError>, stop: &Stop, say: &Say) -> Result<Live, Error> {
@@ -344,7 +344,7 @@ fn step(args: &Args, host: &Host, plan: Result<Plan, PlanError>, stop: &Stop, sa
     say.stage("names");
     let hooks = attach::attach(&loaded, &plan, stop)?;
     say.stage("first attach");
-    Ok(Live { plan, loaded, names, hooks })
+    Ok(Live { plan, loaded, names, hooks, failed: Vec::new() })
 }
 
 /// `--dump`: prints an intermediate form of the first way in that can be planned.

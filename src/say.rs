@@ -69,8 +69,7 @@ impl Say {
 
     /// Which way in was taken, why none above it, and what cannot be seen by it.
     pub fn backend(&self, plan: &Plan, host: &Host, failed: &[(Backend, Error)]) {
-        let by = if plan.targets.is_empty() { "" } else { "by " };
-        self.line(&format!("Tracing {by}{}{}", way(plan, host), reasons(failed)));
+        self.line(&way(plan, host, failed));
         match plan.tracking.as_ref().map(|tracking| tracking.by) {
             Some(By::Fentry) => self.line("Following packets by fentry"),
             Some(By::Probes) => self.line("Following packets by probes: there is no fentry here"),
@@ -210,12 +209,15 @@ impl Say {
     }
 }
 
-/// The way in of `plan`, how it reads, and what is out of its sight.
-pub fn way(plan: &Plan, host: &Host) -> String {
+/// The way in of `plan`, how it reads, what is out of its sight, and why none above it was taken.
+pub fn way(plan: &Plan, host: &Host, failed: &[(Backend, Error)]) -> String {
     let points = plan.targets.iter().filter(|target| target.is_tracepoint).count();
     let functions = plan.targets.len() - points;
     let unseen = host.functions.functions.len().saturating_sub(functions);
-    let mut text = if plan.targets.is_empty() { "BPF programs alone".into() } else { plan.backend.to_string() };
+    let mut text = match plan.targets.is_empty() {
+        true => "Tracing BPF programs alone".into(),
+        false => format!("Tracing by {}", plan.backend),
+    };
     if plan.backend == Backend::Fentry && points > 0 {
         text += &format!(" ({functions} functions) and {points} tracepoints");
     }
@@ -230,7 +232,7 @@ pub fn way(plan: &Plan, host: &Host) -> String {
         Backend::Fentry if unseen > 0 => text += &format!("; {unseen} other functions are not seen"),
         _ => {}
     }
-    text
+    text + &reasons(failed)
 }
 
 /// Why the ways in above were not taken; those with one reason together.

@@ -25,6 +25,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("output", "plan decode names btf flate2"),
     // The frame around the stages.
     ("filter_command", "cli asm filter_compiler"),
+    ("doctor", "*"),
     ("error", "host plan program load attach decode filter_compiler"),
     ("late", "plan record filter_compiler"),
     ("say", "host plan attach output error"),

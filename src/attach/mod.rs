@@ -119,7 +119,9 @@ impl Hooks {
             Some(refused) => refused.error,
             None => io::Error::other("no function has an address here"),
         };
-        Err(AttachError::Nothing { backend: plan.backend, count: plan.targets.len(), error })
+        let tracepoints = plan.backend == Backend::Tracepoint;
+        let count = plan.targets.iter().filter(|target| target.is_tracepoint == tracepoints).count();
+        Err(AttachError::Nothing { backend: plan.backend, count, error })
     }
 
     /// Whether attaching goes on. When it is done, what was refused is known.

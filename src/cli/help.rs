@@ -11,13 +11,22 @@ const COLUMN: usize = 36;
 pub(super) const COMMANDS: &str = "
 Commands
   filter [options] [pcap-filter]       compile, print and try packet expressions; needs no kernel: see filter --help
+  doctor [--json]                      try what this host can do, and say what stands in the way of the rest
 ";
 
 /// Usage, then the flags in groups, one line each; hidden ones are left out.
 pub(super) fn text(command: &Command, program: &str) -> String {
-    let mut text = format!(
-        "Usage: {program} [options] [pcap-filter]\n    Available pcap-filter: see \"man 7 pcap-filter\"\n    Available options:\n"
-    );
+    usage(
+        command,
+        &format!(
+            "{program} [options] [pcap-filter]\n    Available pcap-filter: see \"man 7 pcap-filter\"\n    Available options:"
+        ),
+    )
+}
+
+/// As [`text`], below a usage line of its own.
+pub(super) fn usage(command: &Command, usage: &str) -> String {
+    let mut text = format!("Usage: {usage}\n");
     let mut groups: Vec<(&str, String)> = Vec::new();
     for arg in command.get_arguments() {
         let Some(heading) = arg.get_help_heading().filter(|_| !arg.is_hide_set()) else { continue };

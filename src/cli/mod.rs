@@ -5,6 +5,7 @@
 //! words of the packet expression may be mixed, `--` ends the options.
 
 mod args;
+mod doctor;
 mod filter;
 mod help;
 mod misuse;
@@ -17,6 +18,7 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches};
 
 pub use args::Args;
+pub use doctor::DoctorArgs;
 pub use filter::FilterArgs;
 pub use misuse::Misuse;
 pub use values::{Backend, BadValue, Dump, Emit, EventBuffer, LinkType, Mark, Maybe, NetnsSpec, Timestamp};
@@ -28,6 +30,8 @@ pub enum Command {
     Trace(Box<Args>),
     /// `whither filter`: compile, print and try packet expressions; needs neither root nor a kernel.
     Filter(Box<FilterArgs>),
+    /// `whither doctor`: try what this host can do.
+    Doctor(DoctorArgs),
     /// Print this text on standard error and exit with 0, as pwru does.
     Help(String),
     /// Print this line on standard output and exit with 0.
@@ -43,6 +47,9 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, Misuse
     let program = program_name(&argv);
     if argv.get(1).is_some_and(|word| word == "filter") {
         return parse_filter(&argv[1..], &format!("{program} filter"));
+    }
+    if argv.get(1).is_some_and(|word| word == "doctor") {
+        return parse_doctor(&argv[1..], &format!("{program} doctor"));
     }
     let (mut args, matches) = read::<Args>(&argv, &program)?;
     if args.help {
@@ -66,13 +73,22 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, Misuse
 /// Everything that can be typed, for the manual page and for completions in shells.
 pub fn definition() -> clap::Command {
     let filter = command::<FilterArgs>().name("filter").about("Compile, print and try packet expressions");
-    let command = command::<Args>().about("Traces packets through the Linux kernel").subcommand(filter);
+    let doctor = command::<DoctorArgs>().name("doctor").about("Try what this host can do");
+    let command = command::<Args>().about("Traces packets through the Linux kernel").subcommands([filter, doctor]);
     command.mut_args(|arg| {
         let is_toggle = help::is_toggle(&arg);
         let hide = help::default(&arg).is_none();
         let arg = arg.hide_default_value(hide);
         if is_toggle { arg.value_name("true|false") } else { arg }
     })
+}
+
+fn parse_doctor(argv: &[OsString], program: &str) -> Result<Command, Misuse> {
+    let (args, _) = read::<DoctorArgs>(argv, program)?;
+    if args.help {
+        return Ok(Command::Help(help::usage(&command::<DoctorArgs>(), &format!("{program} [options]"))));
+    }
+    Ok(Command::Doctor(args))
 }
 
 fn parse_filter(argv: &[OsString], program: &str) -> Result<Command, Misuse> {

@@ -12,6 +12,7 @@ macro_rules! cases {
 
 mod anywhere;
 mod backend;
+mod doctor;
 mod load;
 mod lockdown;
 mod track;
@@ -30,6 +31,9 @@ cases! {
     backend_kprobe_multi,
     backend_tracepoint,
     closed_pipe,
+    doctor_confidentiality,
+    doctor_integrity,
+    doctor_none,
     drop_in_input,
     drop_in_output,
     drop_without_reason,
