@@ -54,7 +54,8 @@ impl fmt::Display for Misuse {
         if let Some(hint) = &self.hint {
             writeln!(f, "hint: {hint}")?;
         }
-        writeln!(f, "usage: {0} [options] [pcap-filter]; {0} --help lists the options", self.program)
+        let words = if self.program.ends_with(" doctor") { "" } else { " [pcap-filter]" };
+        writeln!(f, "usage: {0} [options]{words}; {0} --help lists the options", self.program)
     }
 }
 
