@@ -10,6 +10,7 @@ use crate::record::{APPENDED_BYTES, Field, HEADER_BYTES, Layout, place};
 use filter_compiler::cbpf::{Meta, Packet, Program};
 use filter_compiler::ebpf::Needs;
 use filter_compiler::{Graph, to_cbpf};
+use std::collections::HashSet;
 
 /// Length of an Ethernet header.
 const ETHERNET: usize = 14;
@@ -27,6 +28,9 @@ pub struct Late {
     /// Which targets are told when a packet is freed.
     frees: Vec<bool>,
     remembered: Vec<Remembered>,
+    /// Packets that matched once, and how many there may be; 0 if none is followed.
+    followed: HashSet<u64>,
+    limit: usize,
     record: Vec<u8>,
     packet: Vec<u8>,
     unseen: u64,
@@ -73,6 +77,8 @@ impl Late {
             filter,
             frees,
             remembered: vec![Remembered::default(); REMEMBERED],
+            followed: HashSet::new(),
+            limit: plan.follow_late.map_or(0, |limit| limit as usize),
             record: Vec::new(),
             packet: Vec::new(),
             unseen: 0,
@@ -121,7 +127,13 @@ impl Late {
         if forget {
             known.skb = 0;
         }
-        let passes = self.filter.is_some().then(|| self.matches(&lie, &headers, behind)) != Some(false);
+        let known = self.followed.contains(&skb);
+        let passes = known || self.filter.is_none() || self.matches(&lie, &headers, behind);
+        if forget {
+            self.followed.remove(&skb);
+        } else if passes && !known && self.followed.len() < self.limit {
+            self.followed.insert(skb);
+        }
         self.complete(&headers);
         self.remembered[slot].bytes = headers;
         passes.then_some(&self.record[..])
@@ -224,5 +236,156 @@ impl Lie {
             tci,
             pkt_type: part(place::PKT_TYPE)? as u8 & 7,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Identity;
+    use filter_compiler::LinkType;
+    use filter_compiler::names::Builtin;
+
+    const SKB: u64 = 0xffff_8881_0000_4100;
+    const CONSUME: u64 = 2;
+
+    /// A packet's way: Ethernet, IPv4, UDP from 10.0.0.1:40000 to 10.0.0.2:53.
+    fn frame() -> Vec<u8> {
+        let mut frame = vec![0; 12];
+        frame.extend([0x08, 0x00]);
+        frame.extend([0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        frame.extend([0x9c, 0x40, 0, 53, 0, 12, 0, 0, 1, 2, 3, 4]);
+        frame
+    }
+
+    struct Hit {
+        skb: u64,
+        function: u64,
+        /// Where `data` is in the buffer, which has 64 bytes in front of the frame.
+        data: usize,
+        mac: u16,
+        network: u16,
+    }
+
+    impl Hit {
+        fn at(data: usize) -> Hit {
+            Hit { skb: SKB, function: 1, data, mac: 64, network: 78 }
+        }
+
+        fn record(&self, layout: &Layout) -> Vec<u8> {
+            let mut buffer = vec![0xee; 64];
+            buffer.extend(frame());
+            let behind = &buffer[self.data..];
+            let mut record = vec![0; layout.room() as usize];
+            let mut put = |field, value: &[u8]| {
+                let at = layout.offset(field).expect("the field is recorded") as usize;
+                record[at..at + value.len()].copy_from_slice(value);
+            };
+            put(Field::Skb, &self.skb.to_ne_bytes());
+            put(Field::Function, &self.function.to_ne_bytes());
+            put(Field::Len, &(behind.len() as u32).to_ne_bytes());
+            put(Field::Protocol, &0x0800u16.to_be_bytes());
+            let mut lie = [0; 24];
+            lie[..8].copy_from_slice(&0xffff_8881_2222_0000u64.to_ne_bytes());
+            lie[8..12].copy_from_slice(&(self.data as u32).to_ne_bytes());
+            lie[12..14].copy_from_slice(&self.mac.to_ne_bytes());
+            lie[14..16].copy_from_slice(&self.network.to_ne_bytes());
+            lie[22..24].copy_from_slice(&(behind.len() as u16).to_ne_bytes());
+            put(Field::Place, &lie);
+            let size = layout.size() as usize;
+            record[size..size + behind.len()].copy_from_slice(behind);
+            record
+        }
+    }
+
+    fn late(expression: &str, limit: usize) -> Late {
+        let fields = [Field::Place, Field::Len, Field::Ifindex, Field::Protocol, Field::Headers];
+        let graph = filter_compiler::compile(expression, LinkType::En10Mb, &Builtin).expect("an expression");
+        Late {
+            layout: Layout::new(&fields, Identity::Index),
+            filter: Some(Filter::new(&graph).expect("a filter")),
+            frees: vec![false, true],
+            remembered: vec![Remembered::default(); REMEMBERED],
+            followed: HashSet::new(),
+            limit,
+            record: Vec::new(),
+            packet: Vec::new(),
+            unseen: 0,
+        }
+    }
+
+    fn passes(late: &mut Late, hit: &Hit) -> bool {
+        let record = hit.record(&late.layout.clone());
+        late.pass(&record).is_some()
+    }
+
+    #[test]
+    fn headers_in_front_of_data_are_remembered_until_the_end() {
+        let mut late = late("host 10.0.0.2 and udp port 53", 0);
+        // Nobody has seen its start yet.
+        assert!(!passes(&mut late, &Hit::at(98)));
+        assert_eq!(late.unseen(), 1);
+        // At the network header, then behind it.
+        assert!(passes(&mut late, &Hit::at(78)) && passes(&mut late, &Hit::at(98)) && passes(&mut late, &Hit::at(106)));
+        // Another skb, and the same one with its headers elsewhere, are strangers.
+        assert!(!passes(&mut late, &Hit { skb: SKB + 0x1000, ..Hit::at(98) }));
+        assert!(!passes(&mut late, &Hit { network: 82, ..Hit::at(98) }));
+        assert!(passes(&mut late, &Hit::at(64)), "from the link header on");
+        assert!(passes(&mut late, &Hit { function: CONSUME, ..Hit::at(98) }));
+        assert!(!passes(&mut late, &Hit::at(98)), "it was freed");
+    }
+
+    #[test]
+    fn records_are_completed() {
+        let mut late = late("udp", 0);
+        let record = Hit::at(64).record(&late.layout.clone());
+        let layout = late.layout.clone();
+        let record = late.pass(&record).expect("it matches");
+        assert_eq!(layout.number(record, Field::HeaderLen), Some(32));
+        assert_eq!(layout.bytes(record, Field::Headers).map(|bytes| &bytes[..20]), Some(&frame()[14..34]));
+    }
+
+    #[test]
+    fn link_headers_match_where_they_are_in_sight() {
+        for (expression, at_link, at_network) in [
+            ("ether src 00:00:00:00:00:00", true, false),
+            ("ether proto 0x800", true, true),
+            ("ether proto 0x806", false, false),
+            ("len = 46", true, true),
+            ("udp[8:4] = 0x01020304", true, true),
+            ("vlan", false, false),
+        ] {
+            assert_eq!(passes(&mut late(expression, 0), &Hit::at(64)), at_link, "{expression} at the link header");
+            assert_eq!(
+                passes(&mut late(expression, 0), &Hit::at(78)),
+                at_network,
+                "{expression} at the network header"
+            );
+        }
+    }
+
+    #[test]
+    fn what_matched_once_is_followed() {
+        let mut late = late("ether src 00:00:00:00:00:00", 1);
+        assert!(!passes(&mut late, &Hit::at(78)));
+        assert!(passes(&mut late, &Hit::at(64)) && passes(&mut late, &Hit::at(78)));
+        assert!(passes(&mut late, &Hit { function: CONSUME, ..Hit::at(98) }));
+        assert!(!passes(&mut late, &Hit::at(78)));
+    }
+
+    #[test]
+    fn any_bytes_are_judged_without_a_panic() {
+        let mut late = late("ip6 protochain 17 or tcp[((tcp[12] & 0xf0) >> 2):4] = 1 or vlan 5", 2);
+        let room = late.layout.room() as usize;
+        let mut state = 1u64;
+        for round in 0..2000 {
+            let bytes: Vec<u8> = (0..room + 3)
+                .map(|_| {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    (state >> 56) as u8 & if round % 2 == 0 { 0xff } else { 0x3f }
+                })
+                .collect();
+            late.pass(&bytes[..room - round % 7]);
+        }
     }
 }

@@ -70,6 +70,12 @@ impl Say {
     /// Which way in was taken, why none above it, and what cannot be seen by it.
     pub fn backend(&self, plan: &Plan, host: &Host, failed: &[(Backend, Error)]) {
         self.line(&way(plan, host, failed));
+        if plan.follow_late.is_some() {
+            self.line(
+                "Following packets in user space: not into clones, copies, segments and fragments, and --filter-mark, \
+                 --filter-netns and --filter-ifname must hold all the way",
+            );
+        }
         match plan.tracking.as_ref().map(|tracking| tracking.by) {
             Some(By::Fentry) => self.line("Following packets by fentry"),
             Some(By::Probes) => self.line("Following packets by probes: there is no fentry here"),

@@ -41,7 +41,8 @@ impl Facts {
             Some(text.trim() != "0")
         };
         let config = gunzip(&roots.proc.join("config.gz"))
-            .or_else(|| std::fs::read_to_string(format!("/boot/config-{release}")).ok());
+            .or_else(|| std::fs::read_to_string(format!("/boot/config-{release}")).ok())
+            .or_else(|| std::fs::read_to_string(format!("/lib/modules/{release}/config")).ok());
         Facts {
             capabilities: line("CapEff:").and_then(|digits| u64::from_str_radix(digits, 16).ok()),
             seccomp: line("Seccomp:") == Some("2"),

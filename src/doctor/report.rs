@@ -121,6 +121,11 @@ fn pair(out: &mut String, key: &str, value: Option<&str>) {
     out.push(',');
 }
 
+/// Without control characters, which a terminal would obey.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
 fn string(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
@@ -152,7 +157,7 @@ impl fmt::Display for Report {
                 Answer::Without(text) => ("-", text.clone()),
                 Answer::No(reason) => ("no", format!("{}: {}", reason.cause.word(), reason.text)),
             };
-            writeln!(f, "{}", format!("  {:28} {word:4} {}", check.name, text.escape_debug()).trim_end())?;
+            writeln!(f, "{}", format!("  {:28} {word:4} {}", check.name, clean(&text)).trim_end())?;
             if let Answer::No(Reason { unlock: Some(unlock), .. }) = &check.answer {
                 writeln!(f, "  {:28}      to unlock: {unlock}", "")?;
             }

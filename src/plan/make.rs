@@ -85,9 +85,11 @@ impl Plan {
         let (mark, netns, ifindex) = (args.filter_mark, host.netns, host.ifindex);
         let filters = Filters { mark, netns, ifindex, packet, inner_link, inner_network };
         let all = filters.is_empty() && skb.filter.is_none();
-        let tracking = tracking(args, host, backend, memory, all)?;
+        let late = memory == Memory::Direct && args.filter_track_skb && !args.filter_track_skb_by_stackid;
+        let follow_late = (late && !all).then_some(args.track_table_size);
+        let tracking = if late { None } else { tracking(args, host, backend, memory, all)? };
         let transport = transport(args, host, memory);
-        Ok(Plan { backend, memory, transport, targets, filters, tracking, skb, xdp, layout, kernel })
+        Ok(Plan { backend, memory, transport, targets, filters, tracking, follow_late, skb, xdp, layout, kernel })
     }
 }
 

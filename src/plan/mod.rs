@@ -35,6 +35,8 @@ pub struct Plan {
     pub skb: Fields,
     /// The user's expressions about XDP buffers.
     pub xdp: Fields,
+    /// How many packets are followed in user space, where that is where they match ([`Memory::Direct`]).
+    pub follow_late: Option<u32>,
     /// The fields of a record.
     pub layout: Layout,
     /// Where the members of kernel structures lie.
