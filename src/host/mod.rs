@@ -14,6 +14,7 @@ pub mod life;
 pub mod lines;
 pub mod modules;
 pub mod netns;
+pub mod packed;
 pub mod resolve;
 pub mod survey;
 pub mod targets;

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::packed::{self, PackedError};
 use crate::btf::{Btf, BtfError, closest};
 
 /// Why there is no type information of a module, or of the kernel.
@@ -25,6 +26,8 @@ pub enum LoadError {
     Unreadable(PathBuf, io::Error),
     /// The file is not what it should be.
     Btf(PathBuf, BtfError),
+    /// The file that the user names holds no types.
+    Packed(PathBuf, PackedError),
 }
 
 impl fmt::Display for LoadError {
@@ -39,6 +42,7 @@ impl fmt::Display for LoadError {
                 write!(f, "no module `{name}` is loaded; did you mean `{near}`?")
             }
             LoadError::Unreadable(path, e) => write!(f, "cannot read {}: {e}", path.display()),
+            LoadError::Packed(path, e) => write!(f, "{}: {e}", path.display()),
             LoadError::Btf(path, e) => write!(f, "{}: {e}", path.display()),
         }
     }
@@ -58,22 +62,20 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     })
 }
 
-/// The kernel's own types: from `/sys/kernel/btf/vmlinux`, or from a file that the user names.
-pub fn load_kernel(sys: &Path, file: Option<&Path>, release: &str) -> Result<Btf, LoadError> {
-    let path = file.map_or_else(|| directory(sys).join("vmlinux"), Path::to_owned);
-    let label = match file {
-        Some(_) => path.display().to_string(),
-        None => format!("/sys/kernel/btf/vmlinux, {release}"),
+/// The kernel's own types: from `/sys/kernel/btf/vmlinux`, or from a file that the user names ([`packed`]). And whether
+/// they are those of the kernel at `sys`, byte for byte.
+pub fn load_kernel(sys: &Path, file: Option<&Path>, release: &str) -> Result<(Btf, bool), LoadError> {
+    let vmlinux = directory(sys).join("vmlinux");
+    let Some(file) = file else {
+        let label = format!("/sys/kernel/btf/vmlinux, {release}");
+        let btf = Btf::parse(read(&vmlinux)?, &label).map_err(|e| LoadError::Btf(vmlinux, e))?;
+        return Ok((btf, true));
     };
-    Btf::parse(read(&path)?, &label).map_err(|e| LoadError::Btf(path, e))
-}
-
-/// Whether `file` holds the types of the kernel at `sys`, byte for byte.
-pub fn is_kernel(sys: &Path, file: &Path) -> bool {
-    let length = |path: &Path| std::fs::metadata(path).map(|data| data.len()).ok();
-    let kernel = directory(sys).join("vmlinux");
-    length(&kernel).is_some_and(|own| length(file) == Some(own))
-        && read(&kernel).is_ok_and(|own| read(file).is_ok_and(|other| other == own))
+    let bytes = packed::btf(read(file)?).map_err(|e| LoadError::Packed(file.to_owned(), e))?;
+    let length = std::fs::metadata(&vmlinux).map(|data| data.len());
+    let own = length.is_ok_and(|length| length == bytes.len() as u64) && read(&vmlinux).is_ok_and(|own| own == bytes);
+    let btf = Btf::parse(bytes, &file.display().to_string()).map_err(|e| LoadError::Btf(file.to_owned(), e))?;
+    Ok((btf, own))
 }
 
 /// The modules with type information, sorted by name. Empty before Linux 5.11.

@@ -156,26 +156,26 @@ impl Host {
     /// Reads what a run with `args` needs.
     pub fn read(args: &Args, roots: &Roots) -> Result<Host, HostError> {
         let cpus = sys::bpf::possible_cpus().unwrap_or(1) as u32;
-        let own_types = own_types(args, roots);
         let fentry = args.filter_track_skb_or_stack() || args.filter_trace_tc || args.filter_trace_xdp;
-        Host::with(args, roots, cpus, |btf| match fentry && own_types {
+        Host::with(args, roots, cpus, |btf, own_types| match fentry && own_types {
             true => Features::try_all(btf, own_types).and_fentry(btf),
             false => Features::try_all(btf, own_types),
         })
     }
 
     /// As [`Host::read`], but asks the running kernel nothing unless `roots` are its own: `features` says what programs
-    /// may do, so that a recorded host is complete.
+    /// may do, so that a recorded host is complete. It is told whether the types are the kernel's own.
     pub fn with(
         args: &Args,
         roots: &Roots,
         cpus: u32,
-        features: impl FnOnce(&Btf) -> Features,
+        features: impl FnOnce(&Btf, bool) -> Features,
     ) -> Result<Host, HostError> {
         let wanted = Wanted::new(args.filter_func.as_deref()).map_err(|error| HostError::Pattern(error.to_string()))?;
         let release = roots.release();
         let (netns, ifindex) = scope(args, roots)?;
-        let btf = modules::load_kernel(&roots.sys, args.kernel_btf.as_deref(), &release).map_err(HostError::Btf)?;
+        let (btf, own_types) =
+            modules::load_kernel(&roots.sys, args.kernel_btf.as_deref(), &release).map_err(HostError::Btf)?;
         let btf = Arc::new(btf);
         let mut functions = Targets::default();
         let finder = Finder::new(&btf, Arch::HOST);
@@ -200,7 +200,6 @@ impl Host {
         if let Some(name) = missing.first() {
             return Err(HostError::NoFunction((*name).clone()));
         }
-        let own_types = own_types(args, roots);
         let (no_list, no_symbols) = locate(&mut functions, roots, own_types.then_some(&*btf));
         let followed = functions.functions.iter().filter(|f| f.module.is_none() && follows(&f.name));
         let life = followed.cloned().collect();
@@ -209,7 +208,7 @@ impl Host {
         });
         let traced = |name: &&String| functions.functions.iter().any(|f| *f.name == ***name);
         let not_traceable = args.filter_non_skb_funcs.iter().filter(|name| !traced(name)).cloned().collect();
-        let features = features(&btf);
+        let features = features(&btf, own_types);
         let lockdown = Lockdown::read(&roots.sys);
         Ok(Host {
             release,
@@ -329,11 +328,6 @@ fn place(functions: &mut Targets, names: &NameSet, roots: &Roots) -> Option<Symb
         }
         Err(error) => Some(error),
     }
-}
-
-/// Whether the types that `args` ask for are those of the kernel at `roots`.
-fn own_types(args: &Args, roots: &Roots) -> bool {
-    args.kernel_btf.as_deref().is_none_or(|file| modules::is_kernel(&roots.sys, file))
 }
 
 /// The index of an interface of a recorded host.

@@ -96,10 +96,12 @@ fn fd(fd: &OwnedFd) -> i32 {
 /// This host, with and without casts; `None` where it has no types.
 fn here() -> Option<[Host; 2]> {
     let args = recorded::args(&format!("--backend tracepoint --filter-func {TARGET}"));
-    let read = |features: fn(&Btf) -> Features| Host::with(&args, &Roots::default(), 2, features).ok();
-    let without_cast =
-        |btf: &Btf| Features { cast: Err(io::Error::from(io::ErrorKind::Unsupported)), ..Features::try_all(btf, true) };
-    Some([read(|btf| Features::try_all(btf, true))?, read(without_cast)?])
+    let read = |features: fn(&Btf, bool) -> Features| Host::with(&args, &Roots::default(), 2, features).ok();
+    let without_cast = |btf: &Btf, own| Features {
+        cast: Err(io::Error::from(io::ErrorKind::Unsupported)),
+        ..Features::try_all(btf, own)
+    };
+    Some([read(Features::try_all)?, read(without_cast)?])
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub fn host(name: &str, args: &Args, without: &[&str]) -> Result<Host, HostError
         true => Ok(()),
         false => Err(io::Error::from(io::ErrorKind::InvalidInput)),
     };
-    let features = |btf: &Btf| Features {
+    let features = |btf: &Btf, _| Features {
         ring_buffer: answer("ring", true),
         cast: answer("cast", kernel.cast).map(|()| btf.find::<Func>("bpf_rdonly_cast").expect("it is recorded").id().0),
         read_kernel: answer("read", true),
