@@ -22,3 +22,4 @@ pub mod run;
 mod say;
 pub mod status;
 pub mod sys;
+pub mod types_command;

@@ -17,6 +17,7 @@ fn main() -> ExitCode {
             Err(error) => fail(&error),
         },
         Ok(Command::Doctor(args)) => whither::doctor::run(&args),
+        Ok(Command::Types(args)) => whither::types_command::run(&args),
         Ok(Command::Filter(args)) => whither::filter_command::run(&args),
         Ok(Command::Help(text)) => {
             let _ = write!(std::io::stderr(), "{text}");

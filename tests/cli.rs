@@ -65,6 +65,11 @@ fn answer(command: &str) -> String {
                 let _ = writeln!(out, "    {field}");
             }
         }
+        Ok(Command::Types(args)) => {
+            for field in fields(&format!("{args:?}")) {
+                let _ = writeln!(out, "    {field}");
+            }
+        }
         Ok(Command::Help(text)) => {
             for line in text.lines() {
                 let _ = writeln!(out, "    help: {line}");

@@ -26,6 +26,7 @@ const ALLOWED: &[(&str, &str)] = &[
     // The frame around the stages.
     ("filter_command", "cli asm filter_compiler"),
     ("doctor", "*"),
+    ("types_command", "cli btf host"),
     ("error", "host plan program load attach decode filter_compiler"),
     ("late", "plan record filter_compiler"),
     ("say", "host plan attach output error"),

@@ -46,6 +46,11 @@ impl Misuse {
         let hint = unknown.and_then(|typed| nearest(typed, flags)).map(|flag| format!("did you mean `--{flag}`?"));
         Misuse { error: sentence, hint, program: program.into() }
     }
+
+    /// A subcommand that is followed by none of its tasks.
+    pub(super) fn unknown_task(program: &str) -> Misuse {
+        Misuse { error: "types can be exported, nothing else".into(), hint: None, program: program.into() }
+    }
 }
 
 impl fmt::Display for Misuse {
@@ -54,7 +59,11 @@ impl fmt::Display for Misuse {
         if let Some(hint) = &self.hint {
             writeln!(f, "hint: {hint}")?;
         }
-        let words = if self.program.ends_with(" doctor") { "" } else { " [pcap-filter]" };
+        let words = match self.program.rsplit(' ').next() {
+            Some("doctor") => "",
+            Some("export") => " [NAME...]",
+            _ => " [pcap-filter]",
+        };
         writeln!(f, "usage: {0} [options]{words}; {0} --help lists the options", self.program)
     }
 }

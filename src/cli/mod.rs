@@ -9,6 +9,7 @@ mod doctor;
 mod filter;
 mod help;
 mod misuse;
+mod types;
 mod values;
 
 use std::ffi::OsString;
@@ -21,6 +22,7 @@ pub use args::Args;
 pub use doctor::DoctorArgs;
 pub use filter::FilterArgs;
 pub use misuse::Misuse;
+pub use types::TypesArgs;
 pub use values::{Backend, BadValue, Dump, Emit, EventBuffer, LinkType, Mark, Maybe, NetnsSpec, Timestamp};
 
 /// What the command line asks for.
@@ -32,6 +34,8 @@ pub enum Command {
     Filter(Box<FilterArgs>),
     /// `whither doctor`: try what this host can do.
     Doctor(DoctorArgs),
+    /// `whither types export`: cut the types that a run uses out of a kernel's.
+    Types(TypesArgs),
     /// Print this text on standard error and exit with 0, as pwru does.
     Help(String),
     /// Print this line on standard output and exit with 0.
@@ -50,6 +54,9 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, Misuse
     }
     if argv.get(1).is_some_and(|word| word == "doctor") {
         return parse_doctor(&argv[1..], &format!("{program} doctor"));
+    }
+    if argv.get(1).is_some_and(|word| word == "types") {
+        return parse_types(&argv[1..], &format!("{program} types export"));
     }
     let (mut args, matches) = read::<Args>(&argv, &program)?;
     if args.help {
@@ -73,8 +80,10 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, Misuse
 /// Everything that can be typed, for the manual page and for completions in shells.
 pub fn definition() -> clap::Command {
     let filter = command::<FilterArgs>().name("filter").about("Compile, print and try packet expressions");
+    let types = command::<TypesArgs>().name("types").about("Export the part of the kernel's types that a run uses");
     let doctor = command::<DoctorArgs>().name("doctor").about("Try what this host can do");
-    let command = command::<Args>().about("Traces packets through the Linux kernel").subcommands([filter, doctor]);
+    let command =
+        command::<Args>().about("Traces packets through the Linux kernel").subcommands([filter, doctor, types]);
     command.mut_args(|arg| {
         let is_toggle = help::is_toggle(&arg);
         let hide = help::default(&arg).is_none();
@@ -89,6 +98,18 @@ fn parse_doctor(argv: &[OsString], program: &str) -> Result<Command, Misuse> {
         return Ok(Command::Help(help::usage(&command::<DoctorArgs>(), &format!("{program} [options]"))));
     }
     Ok(Command::Doctor(args))
+}
+
+fn parse_types(argv: &[OsString], program: &str) -> Result<Command, Misuse> {
+    let (mut args, _) = read::<TypesArgs>(argv, program)?;
+    if args.help {
+        return Ok(Command::Help(help::usage(&command::<TypesArgs>(), &format!("{program} [options] [NAME...]"))));
+    }
+    if args.names.first().is_none_or(|word| word != "export") {
+        return Err(Misuse::unknown_task(program));
+    }
+    args.names.remove(0);
+    Ok(Command::Types(args))
 }
 
 fn parse_filter(argv: &[OsString], program: &str) -> Result<Command, Misuse> {

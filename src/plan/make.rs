@@ -52,6 +52,9 @@ impl Plan {
         if let (Backend::KprobeMulti | Backend::Kprobe, Some(error)) = (backend, &host.no_symbols) {
             return Err(PlanError::NoAddresses { why: error.to_string(), hint: error.hint() });
         }
+        if backend == Backend::Fentry && !host.own_types {
+            return Err(PlanError::ForeignTypes);
+        }
         let memory = memory(args, host, backend)?;
         let targets = targets(args, host, backend);
         if targets.is_empty() && !(args.filter_trace_tc || args.filter_trace_xdp) {
@@ -246,10 +249,6 @@ fn targets(args: &Args, host: &Host, backend: Backend) -> Vec<Target> {
 
 /// The functions for fentry: all that can be, if it was asked for; else few, and the tracepoints.
 fn trampolines(args: &Args, host: &Host) -> Vec<Target> {
-    // Numbers of another kernel's functions would be those of any functions here.
-    if !host.own_types {
-        return Vec::new();
-    }
     let able = host.functions.functions.iter().filter(|function| function.fentry.is_ok());
     let mut targets: Vec<Target> = able.map(Target::from).collect();
     if args.backend.is_some() {

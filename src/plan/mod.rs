@@ -277,6 +277,8 @@ pub enum PlanError {
         /// What to do about it.
         hint: Option<&'static str>,
     },
+    /// Functions are named by their numbers in the kernel's types, and these are another kernel's.
+    ForeignTypes,
     /// Programs of this kind cannot read what they would have to.
     Unreadable {
         /// The kernel's answers.
@@ -302,6 +304,7 @@ impl fmt::Display for PlanError {
             PlanError::Kernel(error) => write!(f, "the kernel's types are not as expected: {}", error.kind),
             PlanError::NoFunction { backend } => write!(f, "cannot find a kernel function to trace by {backend}"),
             PlanError::NoAddresses { why, .. } => write!(f, "functions have no addresses here: {why}"),
+            PlanError::ForeignTypes => f.write_str("--kernel-btf holds other types than this kernel has"),
             PlanError::Unreadable { why } => write!(f, "programs may not read kernel memory: {why}"),
             PlanError::NoTracking { why } => write!(f, "packets cannot be followed: {why}"),
             PlanError::NoMatch { backend } => {
