@@ -65,7 +65,7 @@ complete -c whither -n "__fish_whither_needs_command" -l output-file-max-age -d 
 complete -c whither -n "__fish_whither_needs_command" -l output-file-compress -d 'compress rotated files with gzip' -r
 complete -c whither -n "__fish_whither_needs_command" -l backend -d 'attach so: kprobe, kprobe-multi (Linux 5.18), fentry (5.5), tracepoint; else the best that works' -r
 complete -c whither -n "__fish_whither_needs_command" -l filter-kprobe-batch -d 'kprobes that are attached or detached together' -r
-complete -c whither -n "__fish_whither_needs_command" -l kernel-btf -d 'kernel types from this file, raw BTF or ELF' -r
+complete -c whither -n "__fish_whither_needs_command" -l kernel-btf -d 'kernel types from this file: BTF or ELF, also packed by gzip, xz or zstd' -r
 complete -c whither -n "__fish_whither_needs_command" -l event-buffer -d 'records reach us by ring (Linux 5.8) or perf; else the best that works' -r
 complete -c whither -n "__fish_whither_needs_command" -l buffer-size -d 'room for records that are not read yet, in bytes, or with K, M' -r
 complete -c whither -n "__fish_whither_needs_command" -l set-percpu-buf -d 'without effect: dumps are never cut; for pwru\'s sake' -r
@@ -76,8 +76,15 @@ complete -c whither -n "__fish_whither_needs_command" -l dump -d 'Prints an inte
 complete -c whither -n "__fish_whither_needs_command" -s h -l help -d 'print this and end' -r
 complete -c whither -n "__fish_whither_needs_command" -l version -d 'print the version and end' -r
 complete -c whither -n "__fish_whither_needs_command" -a "filter" -d 'Compile, print and try packet expressions'
+complete -c whither -n "__fish_whither_needs_command" -a "doctor" -d 'Try what this host can do'
+complete -c whither -n "__fish_whither_needs_command" -a "types" -d 'Export the part of the kernel\'s types that a run uses'
 complete -c whither -n "__fish_whither_using_subcommand filter" -l link-type -d 'what a packet starts with: EN10MB (Ethernet) or RAW (IP)' -r
 complete -c whither -n "__fish_whither_using_subcommand filter" -l emit -d 'print the filter as cbpf (numbers), listing, ebpf or graph' -r
 complete -c whither -n "__fish_whither_using_subcommand filter" -l batch -d 'read expressions from standard input, one per line' -r
 complete -c whither -n "__fish_whither_using_subcommand filter" -s r -l pcap -d 'print the numbers of the packets of this capture file (pcap, pcapng) that match' -r
 complete -c whither -n "__fish_whither_using_subcommand filter" -s h -l help -d 'print this and end' -r
+complete -c whither -n "__fish_whither_using_subcommand doctor" -l json -d 'print one JSON object instead of a table' -r
+complete -c whither -n "__fish_whither_using_subcommand doctor" -s h -l help -d 'print this and end' -r
+complete -c whither -n "__fish_whither_using_subcommand types" -s o -l output -d 'write to this file instead of standard output' -r
+complete -c whither -n "__fish_whither_using_subcommand types" -l kernel-btf -d 'take the types from this file instead of the running kernel' -r
+complete -c whither -n "__fish_whither_using_subcommand types" -s h -l help -d 'print this and end' -r
