@@ -20,6 +20,8 @@ pub enum PackedError {
     Unknown,
     /// A kernel image as boot loaders take it.
     BootImage,
+    /// Packed by zstd, whose decoder would be the largest part of this program's reader of types.
+    Zstd,
     /// ELF without types.
     NoSection,
     /// ELF of another kind, or cut off.
@@ -34,7 +36,7 @@ pub enum PackedError {
 
 /// What is read, for messages.
 const FORMATS: &str =
-    "raw BTF, an ELF file with a .BTF section, or one of them packed by gzip, xz, zstd or in a tar archive";
+    "raw BTF, an ELF file with a .BTF section, or one of them packed by gzip or xz, or in a tar archive";
 
 impl fmt::Display for PackedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,6 +44,9 @@ impl fmt::Display for PackedError {
             PackedError::Unknown => write!(f, "this is not {FORMATS}"),
             PackedError::BootImage => {
                 write!(f, "this is a boot image; take its vmlinux (scripts/extract-vmlinux of the kernel), {FORMATS}")
+            }
+            PackedError::Zstd => {
+                write!(f, "this is packed by zstd, which is not read: unpack it (zstd -d) to {FORMATS}")
             }
             PackedError::NoSection => f.write_str("this ELF file has no .BTF section"),
             PackedError::BadElf => f.write_str("this ELF file is cut off, or not 64-bit little-endian"),
@@ -63,7 +68,7 @@ pub fn btf(bytes: Vec<u8>) -> Result<Vec<u8>, PackedError> {
             [0x7f, b'E', b'L', b'F', ..] => section(&bytes)?.to_vec(),
             [0x1f, 0x8b, ..] => unpack("gzip", flate2::read::MultiGzDecoder::new(&bytes[..]))?,
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => xz(&bytes)?,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => zstd(&bytes)?,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => return Err(PackedError::Zstd),
             packed if packed.get(257..262) == Some(b"ustar") => first_file(packed)?.to_vec(),
             image if image.get(0x202..0x206) == Some(b"HdrS") => return Err(PackedError::BootImage),
             _ => return Err(PackedError::Unknown),
@@ -100,11 +105,6 @@ fn xz(bytes: &[u8]) -> Result<Vec<u8>, PackedError> {
             return Err(PackedError::Unpack("xz", "it ends early".into()));
         }
     }
-}
-
-fn zstd(bytes: &[u8]) -> Result<Vec<u8>, PackedError> {
-    let decoder = ruzstd::decoding::StreamingDecoder::new(bytes);
-    unpack("zstd", decoder.map_err(|error| PackedError::Unpack("zstd", error.to_string()))?)
 }
 
 /// The section `.BTF` of a 64-bit little-endian ELF file (`include/uapi/linux/elf.h`).
@@ -224,7 +224,6 @@ mod tests {
         check(tar(TYPES));
         check(gzip(&tar(&elf(b".BTF"))));
         check(include_bytes!("../../tests/packed/types.xz").to_vec());
-        check(include_bytes!("../../tests/packed/types.zst").to_vec());
         check(include_bytes!("../../tests/packed/types.tar.xz").to_vec());
     }
 
@@ -234,7 +233,7 @@ mod tests {
             let error = btf(bytes).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         };
-        check(Vec::new(), "packed by gzip, xz, zstd");
+        check(Vec::new(), "packed by gzip or xz");
         check(b"hello".to_vec(), "raw BTF");
         check(elf(b".BTF.ext"), "no .BTF section");
         let mut image = vec![0; 1024];
@@ -242,21 +241,14 @@ mod tests {
         check(image, "extract-vmlinux");
         check(gzip(TYPES)[..20].to_vec(), "gzip data is damaged");
         check(tar(b""), "holds no file");
-        for packed in
-            [&include_bytes!("../../tests/packed/types.xz")[..], include_bytes!("../../tests/packed/types.zst")]
-        {
-            check(packed[..packed.len() - 20].to_vec(), "damaged");
-        }
+        let packed = include_bytes!("../../tests/packed/types.xz");
+        check(packed[..packed.len() - 20].to_vec(), "damaged");
+        check(vec![0x28, 0xb5, 0x2f, 0xfd, 0x24], "zstd -d");
     }
 
     #[test]
     fn damage_is_an_error_and_no_panic() {
-        let files: [Vec<u8>; 4] = [
-            elf(b".BTF"),
-            tar(TYPES),
-            include_bytes!("../../tests/packed/types.xz").to_vec(),
-            include_bytes!("../../tests/packed/types.zst").to_vec(),
-        ];
+        let files = [elf(b".BTF"), tar(TYPES), include_bytes!("../../tests/packed/types.xz").to_vec()];
         for file in files {
             for at in 0..file.len() {
                 for value in [0, 0x7f, 0xff] {
