@@ -7,7 +7,7 @@ use crate::host::survey::Host;
 use crate::load::Loaded;
 use crate::names::{ProgramName, TargetKind};
 use crate::plan::Plan;
-use crate::program::traced::{Context, entry};
+use crate::program::traced::{Context, entry, exit};
 use crate::say::Say;
 use std::io;
 use std::os::fd::AsFd;
@@ -50,7 +50,7 @@ impl Progs {
         let mut names = Vec::new();
         loop {
             match self.found.find_new() {
-                Ok(Some(Ok(prog))) => match self.trace(&prog, plan, loaded, hooks)? {
+                Ok(Some(Ok(prog))) => match self.trace(&prog, plan, loaded, hooks, say)? {
                     Ok(name) => {
                         self.next += 1;
                         say.traced(&prog.label);
@@ -74,6 +74,7 @@ impl Progs {
         plan: &Plan,
         loaded: &mut Loaded,
         hooks: &mut Hooks,
+        say: &Say,
     ) -> Result<Result<ProgramName, io::Error>, Error> {
         let (context, kind) = match prog.label.kind {
             ProgKind::Tc => (Context::Skb, TargetKind::Tc),
@@ -89,6 +90,21 @@ impl Progs {
             Err(error) => return Ok(Err(error)),
         }
         loaded.programs.push(program);
+        if let Some(blueprint) = exit(plan, self.next, prog.main).filter(|_| kind == TargetKind::Xdp) {
+            let blueprint = blueprint?;
+            // Without it the frame is shown, and not followed.
+            let attached = match prog.has_one_argument {
+                true => loaded
+                    .load_for(&blueprint, prog.fd.as_fd())
+                    .map_err(|error| error.to_string())
+                    .and_then(|program| traced::attach(&program).map_err(|error| error.to_string())),
+                false => Err("its BTF does not say what its argument is".into()),
+            };
+            match attached {
+                Ok(link) => hooks.keep(link),
+                Err(why) => say.not_followed(&prog.label, &why),
+            }
+        }
         Ok(Ok(ProgramName {
             symbol: prog.symbol.clone(),
             kind,

@@ -135,6 +135,11 @@ impl Say {
         self.line(&format!("Attached to {label}"));
     }
 
+    /// Frames in an XDP program are shown, but not followed further.
+    pub fn not_followed(&self, label: &ProgLabel, why: &str) {
+        self.line(&format!("note: frames are not followed from {label} on: {why}"));
+    }
+
     /// A BPF program is not traced.
     pub fn skipped(&self, skipped: &Skipped) {
         self.line(&format!("note: {skipped}"));

@@ -77,6 +77,8 @@ pub struct BpfProg {
     pub symbol: String,
     /// Its main function in its own type information.
     pub main: u32,
+    /// Whether that says that there is one argument: else the kernel does not know where the result is.
+    pub has_one_argument: bool,
 }
 
 /// A program that cannot be traced.
@@ -173,21 +175,35 @@ impl BpfProgs {
             Ok(bytes) => bytes,
             Err(error) => return Err(Skipped { label: Ok(label), why: Why::Refused(error) }),
         };
-        match function(bytes, main) {
-            Some(name) => label.name = name,
+        let has_one_argument = match function(bytes, main) {
+            Some((name, has_one_argument)) => {
+                label.name = name;
+                has_one_argument
+            }
             None => return Err(Skipped { label: Ok(label), why: Why::BadBtf }),
-        }
+        };
         // As the kernel names it (`bpf_prog_ksym_set_name`, kernel/bpf/core.c).
         let symbol = format!("bpf_prog_{}_{}", Hex(&info.main_tag), label.name);
-        Ok(Some(BpfProg { fd, label, symbol, main }))
+        Ok(Some(BpfProg { fd, label, symbol, main, has_one_argument }))
     }
 }
 
-/// The name of a function in the type information of a program.
-fn function(btf: Vec<u8>, id: u32) -> Option<String> {
+/// The name of a function in the type information of a program, and whether its one argument is a context.
+fn function(btf: Vec<u8>, id: u32) -> Option<(String, bool)> {
     let btf = Btf::parse(btf, "BTF of a program").ok()?;
     let function = btf.get(TypeId(id)).ok()?;
-    (function.kind() == Kind::Func && function.is_named()).then(|| function.name().to_owned())
+    if function.kind() != Kind::Func || !function.is_named() {
+        return None;
+    }
+    // Anything else makes the kernel pass five numbers (`unreliable` in kernel/bpf/verifier.c).
+    let is_context = |id: TypeId| {
+        let pointee = btf.get(id).and_then(|ptr| ptr.peel()).ok()?.target()?;
+        let pointee = btf.get(pointee).and_then(|pointee| pointee.peel()).ok()?;
+        (pointee.kind() == Kind::Struct).then(|| matches!(pointee.name(), "xdp_md" | "__sk_buff"))
+    };
+    let mut params = btf.functions().find(|func| func.id() == TypeId(id))?.proto().ok()?.param_types();
+    let has_one_argument = params.next().and_then(is_context) == Some(true) && params.next().is_none();
+    Some((function.name().to_owned(), has_one_argument))
 }
 
 /// What the loaded BPF programs call.

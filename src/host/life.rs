@@ -5,8 +5,9 @@
 /// `__copy_skb_header` is where clone, copy, `pskb_copy`, `copy_expand`, segmentation, and the rebuilding of packets for
 /// XDP meet (net/core/skbuff.c, drivers/net/veth.c `veth_convert_skb_to_xdp_buff`, `skb_pp_cow_data`); fragments are
 /// made by `ip_copy_metadata` and its twin. All ways to free an skb pass `skb_release_data`, except those that hand its
-/// buffer to somebody else: `kfree_skb_partial`, `napi_skb_free_stolen_head`, `napi_reuse_skb`.
-pub const LIFE: [&str; 12] = [
+/// buffer to somebody else: `kfree_skb_partial`, `napi_skb_free_stolen_head`, `napi_reuse_skb`. What drivers build around
+/// a frame that an XDP program let through they hand to `eth_type_trans` first.
+pub const LIFE: [&str; 13] = [
     "__copy_skb_header",
     "skb_copy_header",
     "ip_copy_metadata",
@@ -19,4 +20,5 @@ pub const LIFE: [&str; 12] = [
     "napi_skb_free_stolen_head",
     "kfree_skb_partial",
     "napi_reuse_skb",
+    "eth_type_trans",
 ];

@@ -2,7 +2,7 @@
 
 use super::fields::Fields;
 use super::kernel::Kernel;
-use super::track::{Stacks, Tracking};
+use super::track::{Programs, Stacks, Tracking};
 use super::{Backend, Columns, Filters, Memory, Plan, PlanError, Target, Transport, targets};
 use crate::btf::{PointerSet, Struct};
 use crate::cli::{Args, EventBuffer, Timestamp};
@@ -24,7 +24,7 @@ pub fn check(args: &Args) -> Result<(), PlanError> {
 }
 
 /// Flags whose features do not exist yet.
-const NOT_YET: [&str; 3] = ["--filter-xdp-expr", "--output-bpfmap", "--output-xdp-metadata"];
+const NOT_YET: [&str; 1] = ["--output-bpfmap"];
 
 /// The ways in that are worth trying on `host`, the best first. The last one that works is taken, so even one that
 /// cannot is in the list, for its reason to be told.
@@ -148,7 +148,8 @@ fn tracking(
         });
     }
     let stacks = stacks.then(|| Stacks::find(&host.btf)).transpose().map_err(PlanError::Kernel)?;
-    Tracking::new(host, backend, args.track_table_size, skbs, stacks)
+    let programs = Programs { any: args.filter_trace_tc || args.filter_trace_xdp, xdp: args.filter_trace_xdp };
+    Tracking::new(host, backend, args.track_table_size, skbs, stacks, programs)
         .ok_or(PlanError::NoTracking { why: "where they end cannot be hooked" })
         .map(Some)
 }

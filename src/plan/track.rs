@@ -63,6 +63,15 @@ pub enum By {
     Tracepoints,
 }
 
+/// BPF programs that are traced besides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Programs {
+    /// Any: that takes fentry, whatever the backend is.
+    pub any: bool,
+    /// XDP programs: packets are followed from there on.
+    pub xdp: bool,
+}
+
 /// A hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tracker {
@@ -88,6 +97,8 @@ pub enum Does {
     Frees,
     /// As [`Does::Frees`], if argument 2 is true.
     FreesIf,
+    /// The skb was just built around a frame, which may be one that an XDP program let through.
+    TakesFrame,
     /// As [`Does::Frees`], for whatever memory starts at argument 2: there may be two skbs, one behind the other
     /// (`struct sk_buff_fclones`).
     FreesMemory,
@@ -101,6 +112,7 @@ impl fmt::Display for Does {
             Does::Dies => "begins to end",
             Does::Releases => "releases the data",
             Does::Frees => "frees",
+            Does::TakesFrame => "takes a frame",
             Does::FreesIf => "frees if asked to",
             Does::FreesMemory => "frees any memory",
         })
@@ -116,6 +128,7 @@ fn does(name: &str) -> Option<Does> {
         "skb_release_data" => Does::Releases,
         "kfree_skbmem" | "napi_skb_cache_put" | "napi_skb_free_stolen_head" | "napi_reuse_skb" => Does::Frees,
         "kfree_skb_partial" => Does::FreesIf,
+        "eth_type_trans" => Does::TakesFrame,
         _ => return None,
     })
 }
@@ -156,20 +169,34 @@ const ENDS: [(&str, Does); 6] = [
 
 impl Tracking {
     /// Decides how skbs are followed while `backend` traces; `None` if this host has not what it takes.
-    pub fn new(host: &Host, backend: Backend, entries: u32, skbs: bool, stacks: Option<Stacks>) -> Option<Tracking> {
+    pub fn new(
+        host: &Host,
+        backend: Backend,
+        entries: u32,
+        skbs: bool,
+        stacks: Option<Stacks>,
+        programs: Programs,
+    ) -> Option<Tracking> {
         let skb_size = host.btf.find::<Struct>("sk_buff").map_or(0, |skb| skb.size());
+        let has_fentry = matches!(host.features.fentry, Some(Ok(())));
         let (by, mut trackers) = match backend {
-            Backend::Tracepoint => (By::Tracepoints, ends(host)),
+            Backend::Tracepoint if !(programs.any && has_fentry) => (By::Tracepoints, ends(host)),
             _ => {
-                let by = if matches!(host.features.fentry, Some(Ok(()))) { By::Fentry } else { By::Probes };
+                let by = if has_fentry { By::Fentry } else { By::Probes };
                 (by, hooks(host, by))
             }
         };
         if !skbs {
             trackers.retain(|tracker| tracker.does != Does::Copies);
         }
+        trackers.retain(|tracker| (skbs && programs.xdp) || tracker.does != Does::TakesFrame);
         let tracking = Tracking { entries, by, trackers, skb_size, skbs, stacks };
         tracking.is_sound(&[]).then_some(tracking)
+    }
+
+    /// Whether packets are followed from XDP programs on.
+    pub fn takes_frames(&self) -> bool {
+        self.trackers.iter().any(|tracker| tracker.does == Does::TakesFrame)
     }
 
     /// Whether every end is seen if the trackers with the indices `failed` are left out.

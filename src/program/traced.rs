@@ -36,8 +36,24 @@ pub fn entry(plan: &Plan, context: Context, target: u32, main: u32) -> Result<Bl
     })
 }
 
+/// Emits the program for the end of an XDP program, if packets are followed from there on.
+pub fn exit(plan: &Plan, target: u32, main: u32) -> Option<Result<Blueprint, BuildError>> {
+    plan.tracking.as_ref().filter(|tracking| tracking.takes_frames())?;
+    let blueprint = |code| Blueprint {
+        code,
+        kind: ProgType::Tracing,
+        attach: AttachType::TraceFexit,
+        btf_id: main,
+        targets: vec![target],
+        own_target: true,
+        module: None,
+    };
+    Some(xdp::emit_exit(plan, "whither_xdp_exit".into()).map(blueprint))
+}
+
 /// The programs that the next tc program and the next XDP program would get, for listings.
 pub fn samples(plan: &Plan, tc: bool, xdp: bool) -> Result<Vec<Blueprint>, BuildError> {
     let wanted = [(tc, Context::Skb), (xdp, Context::Xdp)].into_iter().filter(|(wanted, _)| *wanted);
-    (plan.targets.len() as u32..).zip(wanted).map(|(index, (_, context))| entry(plan, context, index, 0)).collect()
+    let entries = (plan.targets.len() as u32..).zip(wanted).map(|(index, (_, context))| entry(plan, context, index, 0));
+    entries.chain(exit(plan, plan.targets.len() as u32, 0).filter(|_| xdp)).collect()
 }

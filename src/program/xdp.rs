@@ -3,11 +3,12 @@
 //! Register use is that of all programs, with R7 = xdp_buff.
 
 use crate::plan::kernel::{Spot, Xdp};
+use crate::plan::track::Tracking;
 use crate::plan::{Memory, Plan};
 use crate::program::locate::ETHERNET;
 use crate::program::read::{self, View};
-use crate::program::{BuildError, Entry, capture, packet, whole};
-use crate::record::{APPENDED_BYTES, Field, HEADER_BYTES, Layout, place};
+use crate::program::{BuildError, Entry, capture, fields, packet, track, whole};
+use crate::record::{APPENDED_BYTES, Field, HEADER_BYTES, Layout, Object, place};
 use asm::{Asm, Helper, Label, Mem, R0, R1, R3, R6, R7, R8, R9, Size, Slot, W1, u64};
 use filter_compiler::ebpf::{self, Metadata, Needs, Place};
 
@@ -21,16 +22,22 @@ pub fn emit(plan: &Plan, entry: &Entry, name: String) -> Result<asm::Program, Bu
         a.note("xdp_buff");
         a.load(R7, u64(R6));
         a.jeq(R7, 0, drop);
-        let view = View::open(a, plan.memory, R7, xdp.id, R7, &[xdp.data, xdp.data_end, xdp.rxq]);
+        let mut wanted = vec![xdp.data, xdp.data_end, xdp.rxq];
+        wanted.extend(fields::wanted_by_test(&plan.xdp));
+        wanted.extend(fields::wanted_by_values(&plan.xdp));
+        let view = View::open(a, plan.memory, R7, xdp.id, R7, &wanted);
         let early = a.stack_mark();
         filter_device(a, plan, xdp, &view, drop);
         if plan.memory == Memory::Direct {
             // The frame is out of reach: whether it matches is found out where it goes.
+            fields::test(a, plan, &plan.xdp, &view, drop);
+            hand_over(a, plan);
             capture::unless_silent(a, drop);
             capture::append_filled(a, plan, entry, Helper::XdpOutput, drop, &mut |a| {
                 capture::head(a, plan, entry);
                 whole::stack(a, &plan.layout, entry);
                 device(a, plan, xdp, &view);
+                fields::store(a, plan, &plan.xdp, Object::Xdp, &view);
                 where_it_lies(a, plan, xdp, &view);
             });
             a.bind(drop);
@@ -39,7 +46,9 @@ pub fn emit(plan: &Plan, entry: &Entry, name: String) -> Result<asm::Program, Bu
             return Ok(asm.finish()?);
         }
         filter_packet(a, plan, xdp, &view, drop)?;
+        fields::test(a, plan, &plan.xdp, &view, drop);
         a.stack_release(early);
+        hand_over(a, plan);
         capture::unless_silent(a, drop);
         capture::send_filled(a, plan, entry, drop, &mut |a| {
             clear(a, &plan.layout);
@@ -47,9 +56,32 @@ pub fn emit(plan: &Plan, entry: &Entry, name: String) -> Result<asm::Program, Bu
             whole::stack(a, &plan.layout, entry);
             device(a, plan, xdp, &view);
             headers(a, plan, xdp, &view);
+            fields::store(a, plan, &plan.xdp, Object::Xdp, &view);
         });
     }
     a.bind(drop);
+    a.mov(R0, 0);
+    a.exit();
+    Ok(asm.finish()?)
+}
+
+/// Notes the frame at R7, which matches, where packets are followed from here on. Clobbers: R0-R5.
+fn hand_over(a: &mut Asm, plan: &Plan) {
+    if plan.tracking.as_ref().is_some_and(Tracking::takes_frames) {
+        track::matches(a);
+    }
+}
+
+/// Emits the program for the end of an XDP program: a frame that it lets through is followed as an skb.
+pub fn emit_exit(plan: &Plan, name: String) -> Result<asm::Program, BuildError> {
+    let mut asm = Asm::new(name);
+    let a = &mut asm;
+    let end = a.label();
+    if let Some(xdp) = &plan.kernel.xdp {
+        a.mov(R6, R1);
+        track::is_let_through(a, plan, xdp, end);
+    }
+    a.bind(end);
     a.mov(R0, 0);
     a.exit();
     Ok(asm.finish()?)

@@ -8,6 +8,7 @@ use whither::cli::Args;
 use whither::decode::{Event, decode};
 use whither::expr::Source;
 use whither::host::survey::Host;
+use whither::plan::fields::Fields;
 use whither::plan::fields::Shown;
 use whither::plan::{Backend, Memory, Plan, make};
 use whither::program::{self, Blueprint, Programs};
@@ -145,7 +146,12 @@ impl Rig {
         let outcome = machine::run(&blueprint.expect("it was asked for").code, &context, &objects.memory, &around);
         let event = outcome.record.as_deref().map(|record| self.decode(record));
         let headers = outcome.record.as_deref().map_or(Vec::new(), |record| self.headers(record));
-        let values = outcome.record.as_deref().map_or(Vec::new(), |record| self.values(record));
+        let (object, fields) = match name {
+            "whither_xdp" => (Object::Xdp, &self.plan.xdp),
+            _ => (Object::Skb, &self.plan.skb),
+        };
+        let values = outcome.record.as_deref().map(|record| self.values_of(object, fields, record));
+        let values = values.unwrap_or_default();
         Hit { event, skb: argument, outcome, headers, values }
     }
 
@@ -162,8 +168,12 @@ impl Rig {
         bytes[..captured.min(bytes.len())].to_vec()
     }
 
-    /// The values of the user's expressions in a record, texts without what is behind them.
+    /// The values of the user's expressions about an skb in a record, texts without what is behind them.
     pub fn values(&self, record: &[u8]) -> Vec<Option<Vec<u8>>> {
+        self.values_of(Object::Skb, &self.plan.skb, record)
+    }
+
+    fn values_of(&self, object: Object, fields: &Fields, record: &[u8]) -> Vec<Option<Vec<u8>>> {
         let layout = &self.plan.layout;
         let value = |(place, shown): (&Place, &Shown)| {
             let bytes = layout.value(record, *place)?;
@@ -171,7 +181,7 @@ impl Rig {
             let end = bytes.iter().position(|&byte| is_text && byte == 0).unwrap_or(bytes.len());
             Some(bytes[..end].to_vec())
         };
-        layout.values(Object::Skb).iter().zip(&self.plan.skb.shown).map(value).collect()
+        layout.values(object).iter().zip(&fields.shown).map(value).collect()
     }
 
     /// The program that serves a target.

@@ -4,7 +4,7 @@ use whither::decode::{Function, Network, Ports};
 use whither::record::Field;
 
 use super::machine::Surroundings;
-use super::objects::{Objects, Skb, XdpBuff};
+use super::objects::{Device, Objects, Skb, XdpBuff};
 use super::packets::{arp, ethernet, ipv4, ipv6, tagged, udp};
 use super::rig::{Hit, Rig};
 
@@ -162,4 +162,31 @@ fn a_context_that_is_none_does_no_harm() {
             assert!(hit.event.is_none(), "{host} {address:#x}");
         }
     }
+}
+
+#[test]
+fn expressions_about_the_buffer_hold_and_are_told() {
+    let frame = XdpBuff::new(&datagram());
+    let other = XdpBuff { dev: Some(Device { ifindex: 8, mtu: 1500, netns: 1 }), ..frame.clone() };
+    let homeless = XdpBuff { dev: None, ..frame.clone() };
+    matches(
+        "--filter-xdp-expr 'xdp->rxq->dev->ifindex == 7'",
+        std::slice::from_ref(&frame),
+        &[other.clone(), homeless.clone()],
+    );
+    matches(
+        "--filter-xdp-expr '((struct ethhdr *)xdp->data)->h_proto == 0x800 && xdp->data_end - xdp->data > 40' udp",
+        &[frame.clone(), homeless],
+        &[XdpBuff::new(&ethernet(ARP, &arp(A, B)))],
+    );
+    // One about the skb does not concern it, and the other way round.
+    matches("--filter-skb-expr 'skb->mark == 5'", &[frame.clone(), other], &[]);
+    everywhere(
+        "--output-xdp-metadata xdp->rxq->dev->mtu,xdp->rxq->dev->ifindex --output-skb-metadata skb->mark",
+        |_, hit| {
+            let told = |value: u32| Some(value.to_le_bytes().to_vec());
+            assert_eq!(hit(&frame).values, [told(1500), told(7)]);
+            assert_eq!(hit(&XdpBuff { dev: None, ..frame.clone() }).values, [None, None]);
+        },
+    );
 }

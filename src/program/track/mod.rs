@@ -5,6 +5,7 @@
 
 mod copy;
 mod end;
+mod frame;
 pub mod stack;
 
 use crate::plan::track::{By, Does, Tracker, Tracking};
@@ -25,14 +26,17 @@ const ALIVE: i32 = 1;
 /// State of one that is about to get another buffer.
 const EXPANDING: i32 = 2;
 
+pub use frame::{FRAMES, is_let_through, matches};
+
 /// The maps that following takes.
 pub fn maps(tracking: &Tracking) -> Vec<MapSpec> {
     let entries = tracking.entries;
     let table = |id, name| MapSpec { id, kind: MapType::Hash, name, key: 8, value: 8, entries };
-    let mut maps = vec![
-        table(TRACKED, "whither_tracked"),
-        MapSpec { id: GONE, kind: MapType::LruHash, name: "whither_gone", key: 8, value: 8, entries: 1024 },
-    ];
+    let few = |id, name, entries| MapSpec { id, kind: MapType::LruHash, name, key: 8, value: 8, entries };
+    let mut maps = vec![table(TRACKED, "whither_tracked"), few(GONE, "whither_gone", 1024)];
+    if tracking.takes_frames() {
+        maps.push(few(FRAMES, "whither_frames", 4096));
+    }
     if tracking.stacks.is_some() {
         maps.extend([table(stack::STACKS, "whither_stacks"), table(stack::ON_STACK, "whither_onstack")]);
     }
@@ -135,6 +139,7 @@ fn blueprint(plan: &Plan, tracking: &Tracking, index: u32, tracker: &Tracker) ->
         Does::Releases => end::releases(a, end),
         Does::Frees => end::frees(a),
         Does::FreesIf => end::frees_if(a, &entry, tracking, end),
+        Does::TakesFrame => frame::taken(a, plan, end),
         Does::FreesMemory => end::frees_memory(a, tracking),
     }
     a.bind(end);
