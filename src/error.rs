@@ -25,6 +25,8 @@ pub enum Error {
     Load(LoadError),
     /// Nothing could be attached.
     Attach(AttachError),
+    /// There is no function of a name that matches this pattern.
+    NoSuchFunction(String),
     /// BPF programs cannot be traced here.
     NoFentry(String),
     /// No way in works here.
@@ -114,6 +116,9 @@ impl fmt::Display for Error {
             Error::Program(error) => write!(f, "a program cannot be emitted: {error}"),
             Error::Load(error) => error.fmt(f),
             Error::Attach(error) => error.fmt(f),
+            Error::NoSuchFunction(pattern) => {
+                write!(f, "no function's whole name matches `{}`", pattern.escape_debug())
+            }
             Error::NoFentry(error) => {
                 // As pwru has it.
                 f.write_str("Current kernel does not support fentry/fexit to run with ")?;

@@ -9,6 +9,7 @@ pub mod error;
 pub mod events;
 pub mod expr;
 pub mod filter_command;
+pub mod funcs_command;
 pub mod host;
 pub mod late;
 pub mod load;

@@ -18,6 +18,10 @@ fn main() -> ExitCode {
         },
         Ok(Command::Doctor(args)) => whither::doctor::run(&args),
         Ok(Command::Types(args)) => whither::types_command::run(&args),
+        Ok(Command::Funcs(args)) => match funcs(&args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error),
+        },
         Ok(Command::Filter(args)) => whither::filter_command::run(&args),
         Ok(Command::Help(text)) => {
             let _ = write!(std::io::stderr(), "{text}");
@@ -38,6 +42,10 @@ fn trace(args: &Args) -> Result<ExitCode, Error> {
     let stop = Arc::new(Stop::on_signals()?);
     let summary = whither::run::run(args, &stop)?;
     Ok(if args.strict && summary.lost > 0 { ExitCode::from(INCOMPLETE) } else { ExitCode::SUCCESS })
+}
+
+fn funcs(args: &Args) -> Result<(), Error> {
+    whither::funcs_command::run(args, &Stop::on_signals()?)
 }
 
 fn fail(error: &Error) -> ExitCode {

@@ -55,6 +55,11 @@ fn answer(command: &str) -> String {
                 }
             }
         }
+        Ok(Command::Funcs(args)) => {
+            let _ = writeln!(out, "    functions: {:?}", args.filter_func);
+            let _ = writeln!(out, "    modules: {:?}, all: {}", args.kmods, args.all_kmods);
+            let _ = writeln!(out, "    backend: {:?}, types: {:?}", args.backend, args.kernel_btf);
+        }
         Ok(Command::Filter(args)) => {
             for field in fields(&format!("{args:?}")) {
                 let _ = writeln!(out, "    {field}");

@@ -32,6 +32,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("say", "host plan attach output error"),
     ("status", "cli load sys"),
     ("progs", "host plan program load attach names say error"),
+    ("funcs_command", "cli host btf plan program load attach error sys"),
     ("run", "*"),
     ("main", "*"),
     ("lib", ""),

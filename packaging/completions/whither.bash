@@ -22,6 +22,9 @@ _whither() {
             whither,filter)
                 cmd="whither__subcmd__filter"
                 ;;
+            whither,funcs)
+                cmd="whither__subcmd__funcs"
+                ;;
             whither,types)
                 cmd="whither__subcmd__types"
                 ;;
@@ -32,7 +35,7 @@ _whither() {
 
     case "${cmd}" in
         whither)
-            opts="-h --filter-func --kmods --all-kmods --filter-non-skb-funcs --filter-trace-tc --filter-trace-xdp --filter-track-bpf-helpers --filter-netns --filter-ifname --filter-mark --filter-skb-expr --filter-xdp-expr --filter-tunnel-pcap-l2 --filter-tunnel-pcap-l3 --filter-track-skb --filter-track-skb-by-stackid --track-table-size --output-meta --output-tuple --output-tcp-flags --output-tunnel --output-caller --output-stack --output-netns-names --netns-names-max-length --timestamp --output-skb-cb --output-skb-metadata --output-xdp-metadata --output-skb --output-skb-shared-info --output-bpfmap --output-json --output-limit-lines --output-file --output-file-max-size --output-file-max-backups --output-file-max-age --output-file-compress --backend --filter-kprobe-batch --kernel-btf --event-buffer --buffer-size --set-percpu-buf --strict --debug --ready-file --dump --help --version filter doctor types"
+            opts="-h --filter-func --kmods --all-kmods --filter-non-skb-funcs --filter-trace-tc --filter-trace-xdp --filter-track-bpf-helpers --filter-netns --filter-ifname --filter-mark --filter-skb-expr --filter-xdp-expr --filter-tunnel-pcap-l2 --filter-tunnel-pcap-l3 --filter-track-skb --filter-track-skb-by-stackid --track-table-size --output-meta --output-tuple --output-tcp-flags --output-tunnel --output-caller --output-stack --output-netns-names --netns-names-max-length --timestamp --output-skb-cb --output-skb-metadata --output-xdp-metadata --output-skb --output-skb-shared-info --output-bpfmap --output-json --output-limit-lines --output-file --output-file-max-size --output-file-max-backups --output-file-max-age --output-file-compress --backend --filter-kprobe-batch --kernel-btf --event-buffer --buffer-size --set-percpu-buf --strict --debug --ready-file --dump --help --version filter doctor funcs types"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -303,6 +306,44 @@ _whither() {
                     return 0
                     ;;
                 -r)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --help)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -h)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        whither__subcmd__funcs)
+            opts="-h --kmods --all-kmods --backend --kernel-btf --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --kmods)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --all-kmods)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --backend)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kernel-btf)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

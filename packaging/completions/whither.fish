@@ -77,6 +77,7 @@ complete -c whither -n "__fish_whither_needs_command" -s h -l help -d 'print thi
 complete -c whither -n "__fish_whither_needs_command" -l version -d 'print the version and end' -r
 complete -c whither -n "__fish_whither_needs_command" -a "filter" -d 'Compile, print and try packet expressions'
 complete -c whither -n "__fish_whither_needs_command" -a "doctor" -d 'Try what this host can do'
+complete -c whither -n "__fish_whither_needs_command" -a "funcs" -d 'List the functions that would be traced'
 complete -c whither -n "__fish_whither_needs_command" -a "types" -d 'Export the part of the kernel\'s types that a run uses'
 complete -c whither -n "__fish_whither_using_subcommand filter" -l link-type -d 'what a packet starts with: EN10MB (Ethernet) or RAW (IP)' -r
 complete -c whither -n "__fish_whither_using_subcommand filter" -l emit -d 'print the filter as cbpf (numbers), listing, ebpf or graph' -r
@@ -85,6 +86,11 @@ complete -c whither -n "__fish_whither_using_subcommand filter" -s r -l pcap -d 
 complete -c whither -n "__fish_whither_using_subcommand filter" -s h -l help -d 'print this and end' -r
 complete -c whither -n "__fish_whither_using_subcommand doctor" -l json -d 'print one JSON object instead of a table' -r
 complete -c whither -n "__fish_whither_using_subcommand doctor" -s h -l help -d 'print this and end' -r
+complete -c whither -n "__fish_whither_using_subcommand funcs" -l kmods -d 'functions of these kernel modules too (Linux 5.11)' -r
+complete -c whither -n "__fish_whither_using_subcommand funcs" -l all-kmods -d 'functions of all loaded kernel modules too (Linux 5.11)' -r
+complete -c whither -n "__fish_whither_using_subcommand funcs" -l backend -d 'what would be traced so: kprobe, kprobe-multi, fentry, tracepoint; else by the best that works' -r
+complete -c whither -n "__fish_whither_using_subcommand funcs" -l kernel-btf -d 'kernel types from this file, raw BTF or ELF' -r
+complete -c whither -n "__fish_whither_using_subcommand funcs" -s h -l help -d 'print this and end' -r
 complete -c whither -n "__fish_whither_using_subcommand types" -s o -l output -d 'write to this file instead of standard output' -r
 complete -c whither -n "__fish_whither_using_subcommand types" -l kernel-btf -d 'take the types from this file instead of the running kernel' -r
 complete -c whither -n "__fish_whither_using_subcommand types" -s h -l help -d 'print this and end' -r

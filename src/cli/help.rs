@@ -12,6 +12,7 @@ pub(super) const COMMANDS: &str = "
 Commands
   filter [options] [pcap-filter]       compile, print and try packet expressions; needs no kernel: see filter --help
   doctor [--json]                      try what this host can do, and say what stands in the way of the rest
+  funcs [options] [REGEX]              the functions that would be traced, and why others not: see funcs --help
   types export [-o FILE] [NAME...]     the part of this kernel's types that a run uses, for --kernel-btf elsewhere
 ";
 

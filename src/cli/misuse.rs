@@ -29,6 +29,7 @@ impl Misuse {
         let flag = given.split([' ', '[', '=']).next().unwrap_or(given);
         let value = text(ContextKind::InvalidValue);
         let sentence = match error.kind() {
+            ErrorKind::UnknownArgument if !given.starts_with('-') => format!("`{given}` is a word too many"),
             ErrorKind::UnknownArgument => format!("no flag is named `{given}`"),
             ErrorKind::ValueValidation => match error.source() {
                 Some(reason) => format!("`{value}` is no value for {flag}: {reason}"),
@@ -61,6 +62,7 @@ impl fmt::Display for Misuse {
         }
         let words = match self.program.rsplit(' ').next() {
             Some("doctor") => "",
+            Some("funcs") => " [REGEX]",
             Some("export") => " [NAME...]",
             _ => " [pcap-filter]",
         };

@@ -7,6 +7,7 @@
 mod args;
 mod doctor;
 mod filter;
+mod funcs;
 mod help;
 mod misuse;
 mod types;
@@ -21,6 +22,7 @@ use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches};
 pub use args::Args;
 pub use doctor::DoctorArgs;
 pub use filter::FilterArgs;
+pub use funcs::FuncsArgs;
 pub use misuse::Misuse;
 pub use types::TypesArgs;
 pub use values::{Backend, BadValue, Dump, Emit, EventBuffer, LinkType, Mark, Maybe, NetnsSpec, Timestamp};
@@ -34,6 +36,8 @@ pub enum Command {
     Filter(Box<FilterArgs>),
     /// `whither doctor`: try what this host can do.
     Doctor(DoctorArgs),
+    /// `whither funcs`: list the functions that a run with these flags would trace.
+    Funcs(Box<Args>),
     /// `whither types export`: cut the types that a run uses out of a kernel's.
     Types(TypesArgs),
     /// Print this text on standard error and exit with 0, as pwru does.
@@ -54,6 +58,9 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, Misuse
     }
     if argv.get(1).is_some_and(|word| word == "doctor") {
         return parse_doctor(&argv[1..], &format!("{program} doctor"));
+    }
+    if argv.get(1).is_some_and(|word| word == "funcs") {
+        return parse_funcs(&argv[1..], &format!("{program} funcs"));
     }
     if argv.get(1).is_some_and(|word| word == "types") {
         return parse_types(&argv[1..], &format!("{program} types export"));
@@ -82,8 +89,9 @@ pub fn definition() -> clap::Command {
     let filter = command::<FilterArgs>().name("filter").about("Compile, print and try packet expressions");
     let types = command::<TypesArgs>().name("types").about("Export the part of the kernel's types that a run uses");
     let doctor = command::<DoctorArgs>().name("doctor").about("Try what this host can do");
+    let funcs = command::<FuncsArgs>().name("funcs").about("List the functions that would be traced");
     let command =
-        command::<Args>().about("Traces packets through the Linux kernel").subcommands([filter, doctor, types]);
+        command::<Args>().about("Traces packets through the Linux kernel").subcommands([filter, doctor, funcs, types]);
     command.mut_args(|arg| {
         let is_toggle = help::is_toggle(&arg);
         let hide = help::default(&arg).is_none();
@@ -119,6 +127,20 @@ fn parse_filter(argv: &[OsString], program: &str) -> Result<Command, Misuse> {
     }
     args.expression = args.words.join(" ");
     Ok(Command::Filter(Box::new(args)))
+}
+
+fn parse_funcs(argv: &[OsString], program: &str) -> Result<Command, Misuse> {
+    let (typed, _) = read::<FuncsArgs>(argv, program)?;
+    if typed.help {
+        return Ok(Command::Help(help::usage(&command::<FuncsArgs>(), &format!("{program} [options] [REGEX]"))));
+    }
+    let (mut args, _) = read::<Args>(&argv[..1], program)?;
+    args.filter_func = typed.pattern.filter(|pattern| !pattern.is_empty());
+    args.kmods = typed.kmods.iter().flat_map(|items| values::list(items).unwrap_or_default()).collect();
+    args.all_kmods = typed.all_kmods;
+    args.backend = typed.backend;
+    args.kernel_btf = typed.kernel_btf;
+    Ok(Command::Funcs(Box::new(args)))
 }
 
 /// Parses `argv` by the flags of `A`.

@@ -45,6 +45,7 @@ cases! {
     filter_skb_expr,
     filter_tunnel,
     full_disk,
+    funcs,
     hostile_names,
     icmp_echo,
     interfaces_change,

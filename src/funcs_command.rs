@@ -1,0 +1,208 @@
+//! `whither funcs`: which functions would be traced, and why others would not.
+
+use crate::attach;
+use crate::btf::FentryLimit;
+use crate::cli::{Args, Backend};
+use crate::error::Error;
+use crate::host::survey::Host;
+use crate::host::{Roots, SkbFunction};
+use crate::load;
+use crate::plan::{Plan, PlanError, Target, make};
+use crate::program;
+use crate::sys::process;
+use crate::sys::stop::Stop;
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
+
+/// Prints the list for the flags in `args`, as a run with them would have it. Fails if no function has a name that is
+/// asked for, or if nothing can be read.
+pub fn run(args: &Args, stop: &Stop) -> Result<(), Error> {
+    process::raise_nofile()?;
+    process::raise_memlock();
+    let host = Host::read(args, &Roots::default())?;
+    let (plan, note) = choose(args, &host, stop)?;
+    let rows = rows(&host, plan.as_ref());
+    if rows.is_empty() {
+        return Err(Error::NoSuchFunction(args.filter_func.clone().unwrap_or_default()));
+    }
+    let traced = rows.iter().filter(|row| row.why.is_none()).count();
+    let mut out = BufWriter::new(io::stdout().lock());
+    let done = out.write_all(table(&rows).as_bytes()).and_then(|()| out.flush());
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+        done => done?,
+    }
+    let by = plan.map_or(String::new(), |plan| format!(" by {}", plan.backend));
+    let _ = writeln!(io::stderr(), "{traced} would be traced{by}, {} not{note}", rows.len() - traced);
+    Ok(())
+}
+
+/// The plan by the best way in that works, tried on one function; where none does, by the first that can be planned, and
+/// a remark that says so. No plan if no function is left.
+fn choose(args: &Args, host: &Host, stop: &Stop) -> Result<(Option<Plan>, String), Error> {
+    let mut first: Option<Plan> = None;
+    let mut failed: Option<Error> = None;
+    for backend in make::ladder(args, host) {
+        let plan = match Plan::with(args, host, backend, None) {
+            Ok(plan) => plan,
+            Err(PlanError::NoMatch { .. } | PlanError::NoFunction { .. }) => continue,
+            Err(error) => {
+                failed.get_or_insert(error.into());
+                continue;
+            }
+        };
+        match works(&plan, stop) {
+            Ok(()) => return Ok((Some(plan), String::new())),
+            Err(error) if error.is_stop() => return Err(error),
+            Err(error) => {
+                failed.get_or_insert(error);
+                first.get_or_insert(plan);
+            }
+        }
+    }
+    let note = failed.map_or(String::new(), |error| format!("; but no way in works here: {}", error.brief()));
+    Ok((first, note))
+}
+
+/// Attaches to one target, and detaches again.
+fn works(plan: &Plan, stop: &Stop) -> Result<(), Error> {
+    let mut one = plan.clone();
+    one.targets.truncate(1);
+    let one = Arc::new(one);
+    let loaded = load::load(&program::build(&one)?, stop)?;
+    attach::attach(&loaded, &one, stop).map(drop).map_err(Error::from)
+}
+
+/// A function or tracepoint.
+struct Row {
+    name: String,
+    module: Option<String>,
+    argument: Option<u8>,
+    addresses: Vec<u64>,
+    /// Why it is not traced.
+    why: Option<String>,
+}
+
+fn rows(host: &Host, plan: Option<&Plan>) -> Vec<Row> {
+    let key = |name: &str, module: Option<&str>| (name.to_owned(), module.map(str::to_owned));
+    let mut seen: HashSet<(String, Option<String>)> = HashSet::new();
+    let mut rows = Vec::new();
+    for Target { name, module, addresses, skb_arg, .. } in plan.map_or(&[][..], |plan| &plan.targets) {
+        seen.insert(key(name, module.as_deref()));
+        let (name, module) = (name.clone(), module.clone());
+        rows.push(Row { name, module, argument: Some(*skb_arg), addresses: addresses.clone(), why: None });
+    }
+    rows.sort_by(|a, b| (&a.name, &a.module).cmp(&(&b.name, &b.module)));
+    let traced = rows.len();
+    for function in &host.functions.functions {
+        let name = function.alias.as_deref().unwrap_or(&function.name);
+        if seen.insert(key(name, function.module.as_deref())) {
+            seen.insert(key(&function.name, function.module.as_deref()));
+            rows.push(Row {
+                name: name.to_owned(),
+                module: function.module.as_deref().map(str::to_owned),
+                argument: Some(function.skb_arg),
+                addresses: function.addresses.clone(),
+                why: Some(plan.map_or_else(String::new, |plan| beyond(plan.backend, function))),
+            });
+        }
+    }
+    for rejected in &host.functions.rejected {
+        if seen.insert(key(&rejected.name, rejected.module.as_deref())) {
+            rows.push(Row {
+                name: rejected.name.to_string(),
+                module: rejected.module.as_deref().map(str::to_owned),
+                argument: None,
+                addresses: Vec::new(),
+                why: Some(rejected.why.to_string()),
+            });
+        }
+    }
+    // All other functions of the kernel are of interest only where they are asked for.
+    if !host.wanted.is_all() {
+        for function in host.btf.functions().filter(|function| host.wanted.has(function.name())) {
+            if seen.insert(key(function.name(), None)) {
+                rows.push(Row {
+                    name: function.name().to_owned(),
+                    module: None,
+                    argument: None,
+                    addresses: Vec::new(),
+                    why: Some("no parameter is a `struct sk_buff *`".into()),
+                });
+            }
+        }
+    }
+    rows[traced..].sort_by(|a, b| (&a.name, &a.module).cmp(&(&b.name, &b.module)));
+    rows
+}
+
+/// Why a function that kprobes can reach is not traced by `backend`.
+fn beyond(backend: Backend, function: &SkbFunction) -> String {
+    let limit = match (backend, function.fentry) {
+        (Backend::Tracepoint, _) => return "only tracepoints are traced here".into(),
+        (_, Ok(())) => return "fentry is attached to few functions unless --backend fentry asks for all".into(),
+        (_, Err(limit)) => limit,
+    };
+    let text = match limit {
+        FentryLimit::Variadic => "fentry takes no function with variable arguments",
+        FentryLimit::TooMany(_) => "fentry takes no function with more than twelve parameters",
+        FentryLimit::OnStack => "fentry takes no function with arguments on the stack",
+        FentryLimit::SmallStruct | FentryLimit::ByValue => "fentry takes no function with a struct passed by value",
+        FentryLimit::Result => "fentry takes no function that returns a struct",
+        FentryLimit::Ambiguous => "fentry takes no function of which there are several",
+    };
+    match limit.since() {
+        Some((major, minor)) => format!("{text} before Linux {major}.{minor}"),
+        None => text.into(),
+    }
+}
+
+/// The rows as text: name, position of the skb, module, address, and why it is not traced.
+fn table(rows: &[Row]) -> String {
+    let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0).clamp(8, 40);
+    let module = rows.iter().filter_map(|row| row.module.as_ref()).map(String::len).max().unwrap_or(0).max(6);
+    let mut text = format!("{:<width$} ARG {:<module$} {:<18} NOT TRACED BECAUSE\n", "FUNCTION", "MODULE", "ADDRESS");
+    for row in rows {
+        let argument = row.argument.map_or("-".into(), |argument| argument.to_string());
+        let addresses: Vec<String> = row.addresses.iter().map(|address| format!("{address:#x}")).collect();
+        let addresses = if addresses.is_empty() { "-".into() } else { addresses.join(",") };
+        let line = format!(
+            "{:<width$} {argument:<3} {:<module$} {addresses:<18} {}",
+            row.name,
+            row.module.as_deref().unwrap_or("-"),
+            row.why.as_deref().unwrap_or_default()
+        );
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_has_one_line_for_each_function() {
+        let row = |name: &str, module: Option<&str>, argument, addresses: &[u64], why: Option<&str>| Row {
+            name: name.into(),
+            module: module.map(str::to_owned),
+            argument,
+            addresses: addresses.to_vec(),
+            why: why.map(str::to_owned),
+        };
+        let rows = [
+            row("ip_rcv", None, Some(1), &[0xffff_ffff_8123_4560], None),
+            row("veth_xmit", Some("veth"), Some(1), &[0x1000, 0x2000], None),
+            row("ip_generic_getfrag", None, None, &[], Some("the skb is parameter 6")),
+        ];
+        let want = "\
+FUNCTION           ARG MODULE ADDRESS            NOT TRACED BECAUSE
+ip_rcv             1   -      0xffffffff81234560
+veth_xmit          1   veth   0x1000,0x2000
+ip_generic_getfrag -   -      -                  the skb is parameter 6
+";
+        assert_eq!(table(&rows), want);
+    }
+}
