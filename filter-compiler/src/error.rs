@@ -317,21 +317,25 @@ fn is_plain(c: char) -> bool {
     c.is_ascii_graphic() || c == ' ' || (!c.is_ascii() && c.is_alphanumeric())
 }
 
-/// At most 64 characters of what the user typed; unusual ones escaped.
+/// What the user typed, unusual characters escaped, cut to 64 characters.
 struct Quoted<'a>(&'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("`")?;
-        for (at, c) in self.0.chars().enumerate() {
-            if at == 64 {
+        let mut room = 64usize;
+        for c in self.0.chars() {
+            let escaped = c.escape_default();
+            let width = if is_plain(c) { 1 } else { escaped.len() };
+            let Some(left) = room.checked_sub(width) else {
                 f.write_str("...")?;
                 break;
-            }
+            };
+            room = left;
             if is_plain(c) {
                 write!(f, "{c}")?;
             } else {
-                write!(f, "{}", c.escape_default())?;
+                write!(f, "{escaped}")?;
             }
         }
         f.write_str("`")

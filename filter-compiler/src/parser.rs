@@ -383,11 +383,15 @@ impl<'a> Parser<'a> {
         Ok((bytes.into(), bits))
     }
 
-    /// `AREA.NODE`; what follows does not count.
+    /// `AREA.NODE`; what follows does not count, and neither do high bits: libpcap reads both with scanf("%d").
     fn decnet(&self, at: Span) -> Result<Id, Error> {
-        let mut parts = self.slice(at).split('.').map(str::parse::<u32>);
-        match (parts.next(), parts.next()) {
-            (Some(Ok(area)), Some(Ok(node))) => Ok(Id::Decnet { area, node }),
+        let number = |part: &str| {
+            let is_decimal = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+            is_decimal.then(|| part.parse::<i64>().unwrap_or(i64::MAX) as u32)
+        };
+        let mut parts = self.slice(at).split('.').map(number);
+        match (parts.next().flatten(), parts.next().flatten()) {
+            (Some(area), Some(node)) => Ok(Id::Decnet { area, node }),
             _ => Err(self.error(at, ErrorKind::BadDecnet(self.slice(at).to_string()))),
         }
     }

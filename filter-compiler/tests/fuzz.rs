@@ -108,7 +108,7 @@ fn examine(text: &str, mut rng: Rng) -> bool {
                 let rendered = error.render().to_string();
                 let line = error.to_string();
                 assert!(!line.contains('\n') && !line.chars().any(char::is_control), "{line:?}");
-                assert!(line.len() < 300 && rendered.len() < 4 * LONGEST, "{rendered}");
+                assert!(line.chars().count() < 200 && rendered.len() < 4 * LONGEST, "{rendered}");
             }
             Ok(graph) => {
                 compiled = true;

@@ -75,7 +75,8 @@ fn typed_by_people() {
     sizes.check("typed by people", 1.0, 1.25);
 }
 
-/// What nobody types. Here libpcap's order of tests is better now and then.
+/// What nobody types. Here libpcap's order of tests is better now and then, and it drops divisions by what may be zero
+/// where their result does not matter: single programs may be longer, all together must not.
 #[test]
 fn random_expressions() {
     let Some(mut sizes) = Sizes::new() else { return };
@@ -85,7 +86,7 @@ fn random_expressions() {
         let link = if rng.chance(65) { Link::Ethernet } else { Link::Raw };
         sizes.compare(&exprs::random(&mut rng, link).text(), link);
     }
-    sizes.check("random", 1.0, 2.0);
+    sizes.check("random", 1.0, f64::INFINITY);
 }
 
 /// Expressions that are as hard as their length allows end soon, with a program or with the name of a limit.
