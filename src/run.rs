@@ -8,7 +8,7 @@ use crate::events::{self, Events, Next};
 use crate::host::survey::Host;
 use crate::host::{Roots, modules};
 use crate::late::Late;
-use crate::load::{self, Loaded};
+use crate::load::{self, Loaded, Program};
 use crate::names::{Names, NoSymbols, Reasons, Symbols, TargetKind, TargetName};
 use crate::output::{self, Counts, Details, End, Lines, Settings};
 use crate::plan::{Backend, Plan, PlanError, make};
@@ -258,6 +258,8 @@ impl Run<'_> {
             let now = modules::list(&Roots::default().sys);
             self.say.late_modules(now.into_iter().filter(|name| !self.modules.contains(name)));
         }
+        let stats = |program: &Program| bpf::prog_stats(program.fd.as_fd()).map_or(0, |stats| stats.recursion_misses);
+        self.say.missed_lives(self.loaded.trackers.iter().flatten().map(stats).sum());
         self.say.untracked(self.events.untracked()?);
         let counts = self.lines.finish();
         summary.written = counts.written;

@@ -189,6 +189,16 @@ impl Say {
         }
     }
 
+    /// How often a hook that follows packets was skipped.
+    pub fn missed_lives(&self, count: u64) {
+        if count > 0 {
+            self.line(&format!(
+                "warning: {count} ends or copies of packets were missed because an interrupt came in between: a packet \
+                 may have been followed too long or not far enough"
+            ));
+        }
+    }
+
     /// How many packets were not followed at the end, if any.
     pub fn untracked(&self, count: u64) {
         if count > 0 {
