@@ -10,6 +10,8 @@ mod golden;
 mod random;
 #[path = "lines/samples.rs"]
 mod samples;
+#[path = "lines/schema.rs"]
+mod schema;
 
 use std::cell::RefCell;
 use std::io::{self, Write};

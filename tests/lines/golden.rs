@@ -13,6 +13,7 @@ use whither::names::{Interfaces, Names, Reasons, TargetKind, TargetName};
 use whither::output::{Lines, Settings};
 use whither::record::{Field, Identity, Layout, NO_REASON};
 
+use super::schema::Schema;
 use super::{Buffer, args};
 
 #[test]
@@ -76,10 +77,8 @@ fn print(input: &str, flag: &str) -> String {
         }
     }
     let counts = lines.finish();
-    for line in out.text().lines().filter(|_| !flag.is_empty()) {
-        let value: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
-        assert!(value.is_object());
-    }
+    let schema = Schema::read();
+    out.text().lines().filter(|_| !flag.is_empty()).for_each(|line| schema.check(line));
     format!("{}{}({} written, {} lost)\n", out.text(), notes.text(), counts.written, counts.lost)
 }
 

@@ -14,6 +14,7 @@ use whither::decode::{Event, Function, Network, Ports, Tuple};
 use whither::names::{Interfaces, Names, NetnsNames, Processes, Reasons, Symbols, TargetKind, TargetName};
 use whither::output::{Extra, Kind, Label, Lines, Metadata, Settings, Values};
 
+use super::schema::Schema;
 use super::{Buffer, args};
 
 #[test]
@@ -88,6 +89,10 @@ fn check(path: &Path, args: &Args, text: &str) {
     } else {
         0
     };
+    if args.output_json {
+        let schema = Schema::read();
+        printed.lines().for_each(|line| schema.check(line));
+    }
     assert_eq!(printed.lines().count(), text.lines().count(), "{}", path.display());
     for (number, (is, should)) in printed.lines().zip(text.lines()).enumerate() {
         // pwru prints an empty stack where it has deleted the one it needed: we leave it out.
