@@ -58,7 +58,7 @@ complete -c whither -n "__fish_whither_needs_command" -l output-skb-shared-info 
 complete -c whither -n "__fish_whither_needs_command" -l output-bpfmap -d 'BPF map, key and value of map helper functions' -r
 complete -c whither -n "__fish_whither_needs_command" -l output-json -d 'one JSON object per line' -r
 complete -c whither -n "__fish_whither_needs_command" -l output-limit-lines -d 'stop after N lines; 0: never' -r
-complete -c whither -n "__fish_whither_needs_command" -l output-file -d 'write to this file instead of standard output, and rotate it' -r
+complete -c whither -n "__fish_whither_needs_command" -l output-file -d 'write to this file instead of standard output, and rotate it; SIGHUP opens it again' -r
 complete -c whither -n "__fish_whither_needs_command" -l output-file-max-size -d 'size at which it is rotated, in MiB; 0: 100' -r
 complete -c whither -n "__fish_whither_needs_command" -l output-file-max-backups -d 'rotated files that are kept; 0: all' -r
 complete -c whither -n "__fish_whither_needs_command" -l output-file-max-age -d 'days for which rotated files are kept; 0: for ever' -r

@@ -167,7 +167,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = unsigned::<u64>, default_value = "0", help_heading = "Output")]
     pub output_limit_lines: u64,
 
-    /// write to this file instead of standard output, and rotate it
+    /// write to this file instead of standard output, and rotate it; SIGHUP opens it again
     #[arg(long, value_name = "FILE", value_parser = maybe::<PathBuf>, default_value = "", help_heading = "Output")]
     pub output_file: Maybe<PathBuf>,
 

@@ -16,6 +16,8 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Instant;
 
 use crate::cli::{Args, Timestamp};
@@ -85,8 +87,9 @@ impl Settings {
     }
 }
 
-/// Opens what the lines are written to: standard output, or the file that was asked for, which rotates.
-pub fn open(args: &Args) -> io::Result<Box<dyn Write>> {
+/// Opens what the lines are written to: standard output, or the file that was asked for, which rotates. Whenever `hangups`
+/// has changed the file is opened again, as after another program has renamed it.
+pub fn open(args: &Args, hangups: Arc<AtomicU32>) -> io::Result<Box<dyn Write>> {
     let Some(path) = &args.output_file else {
         // Not `io::stdout()`: it has a buffer of its own and looks for line ends.
         return Ok(Box::new(File::from(io::stdout().as_fd().try_clone_to_owned()?)));
@@ -98,7 +101,7 @@ pub fn open(args: &Args) -> io::Result<Box<dyn Write>> {
         max_days: args.output_file_max_age,
         compress: args.output_file_compress,
     };
-    Ok(Box::new(RotatingFile::open(path, rotation)?))
+    Ok(Box::new(RotatingFile::open(path, rotation, hangups)?))
 }
 
 /// Why no more events are wanted.

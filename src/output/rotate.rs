@@ -8,6 +8,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -41,11 +43,14 @@ pub(super) struct RotatingFile {
     rotation: Rotation,
     cleaner: Option<(Sender<()>, JoinHandle<()>)>,
     said_failure: bool,
+    /// Changes when the file is to be opened again, and what it was last.
+    hangups: Arc<AtomicU32>,
+    seen_hangups: u32,
 }
 
 impl RotatingFile {
     /// Opens `path` for appending; creates it, and its directory, if it is not there.
-    pub fn open(path: &Path, rotation: Rotation) -> io::Result<RotatingFile> {
+    pub fn open(path: &Path, rotation: Rotation, hangups: Arc<AtomicU32>) -> io::Result<RotatingFile> {
         if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
             DirBuilder::new().recursive(true).mode(0o755).create(dir)?;
         }
@@ -59,7 +64,23 @@ impl RotatingFile {
             rotation,
             cleaner: None,
             said_failure: false,
+            seen_hangups: hangups.load(Ordering::SeqCst),
+            hangups,
         })
+    }
+
+    /// Opens the file of this name, which can be another one by now. If that fails the old one goes on.
+    fn reopen(&mut self) {
+        let opened = append(&self.path, 0o644).and_then(|file| Ok((file.metadata()?, file)));
+        match opened {
+            Ok((metadata, file)) => {
+                self.size = metadata.is_file().then_some(metadata.len());
+                self.file = file;
+            }
+            Err(error) => {
+                eprintln!("warning: {} cannot be opened again, the old file goes on: {error}", self.path.display());
+            }
+        }
     }
 
     /// Renames the file and starts a new one with the same mode and owner.
@@ -109,6 +130,11 @@ impl RotatingFile {
 
 impl Write for RotatingFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let hangups = self.hangups.load(Ordering::SeqCst);
+        if self.rest == 0 && hangups != self.seen_hangups {
+            self.seen_hangups = hangups;
+            self.reopen();
+        }
         if let Some(size) = self.size.filter(|_| self.rest == 0) {
             let is_full = size > 0 && size.saturating_add(bytes.len() as u64) > self.rotation.max_bytes;
             if is_full && let Err(error) = self.rotate() {
@@ -293,7 +319,7 @@ mod tests {
     const KEEP_ALL: Rotation = Rotation { max_bytes: 20, max_backups: 0, max_days: 0, compress: false };
 
     fn write(file: &Path, rotation: Rotation, lines: &[&str]) {
-        let mut file = RotatingFile::open(file, rotation).unwrap();
+        let mut file = RotatingFile::open(file, rotation, Arc::default()).unwrap();
         for line in lines {
             file.write_all(line.as_bytes()).unwrap();
         }
@@ -350,8 +376,31 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_was_renamed_is_opened_again_when_asked() {
+        let dir = Dir::new("reopen");
+        let file = dir.0.join("trace.log");
+        let hangups = Arc::new(AtomicU32::new(0));
+        let mut output = RotatingFile::open(&file, KEEP_ALL, hangups.clone()).unwrap();
+        output.write_all(b"1\n").unwrap();
+        fs::rename(&file, dir.0.join("old")).unwrap();
+        output.write_all(b"2\n").unwrap();
+        hangups.store(1, Ordering::SeqCst);
+        output.write_all(b"3\n").unwrap();
+        output.write_all(b"4\n").unwrap();
+        assert_eq!(fs::read_to_string(dir.0.join("old")).unwrap(), "1\n2\n");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "3\n4\n");
+        // Where there can be no new one the old one goes on.
+        let whole = dir.0.clone();
+        fs::rename(&whole, whole.with_extension("moved")).unwrap();
+        hangups.store(2, Ordering::SeqCst);
+        output.write_all(b"5\n").unwrap();
+        fs::rename(whole.with_extension("moved"), &whole).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "3\n4\n5\n");
+    }
+
+    #[test]
     fn a_device_is_never_renamed() {
-        let mut file = RotatingFile::open(Path::new("/dev/null"), KEEP_ALL).unwrap();
+        let mut file = RotatingFile::open(Path::new("/dev/null"), KEEP_ALL, Arc::default()).unwrap();
         for _ in 0..10 {
             file.write_all(b"0123456789").unwrap();
         }
@@ -360,6 +409,6 @@ mod tests {
 
     #[test]
     fn a_directory_that_cannot_be_made_is_an_error() {
-        assert!(RotatingFile::open(Path::new("/dev/null/x/trace.log"), KEEP_ALL).is_err());
+        assert!(RotatingFile::open(Path::new("/dev/null/x/trace.log"), KEEP_ALL, Arc::default()).is_err());
     }
 }

@@ -7,8 +7,8 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// A second signal that comes after this long ends the process at once.
@@ -23,14 +23,22 @@ pub struct Stop {
     requested: AtomicBool,
     signalled: OnceLock<Instant>,
     output: OnceLock<OwnedFd>,
+    hangups: Arc<AtomicU32>,
 }
 
 impl Stop {
     /// Takes over SIGINT and SIGTERM. To be called before any thread is started: threads inherit the mask.
     pub fn on_signals() -> io::Result<Stop> {
-        let mut set = SigSet::empty();
-        set.add(Signal::SIGINT);
-        set.add(Signal::SIGTERM);
+        Stop::on(&[Signal::SIGINT, Signal::SIGTERM])
+    }
+
+    /// As [`Stop::on_signals`], but SIGHUP does not end the process: it is counted.
+    pub fn on_signals_but_hangup() -> io::Result<Stop> {
+        Stop::on(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP])
+    }
+
+    fn on(signals: &[Signal]) -> io::Result<Stop> {
+        let set: SigSet = signals.iter().copied().collect();
         nix::sys::signal::sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
         let signals = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         let wake = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
@@ -40,7 +48,13 @@ impl Stop {
             requested: AtomicBool::new(false),
             signalled: OnceLock::new(),
             output: OnceLock::new(),
+            hangups: Arc::default(),
         })
+    }
+
+    /// How often SIGHUP came.
+    pub fn hangups(&self) -> Arc<AtomicU32> {
+        self.hangups.clone()
     }
 
     /// Asks for the end of the run.
@@ -59,7 +73,11 @@ impl Stop {
 
     /// Whether the end was asked for, by a signal or by [`Stop::request`].
     pub fn is_requested(&self) -> bool {
-        while let Ok(Some(_)) = self.signals.read_signal() {
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            if signal.ssi_signo == Signal::SIGHUP as u32 {
+                self.hangups.fetch_add(1, Ordering::SeqCst);
+                continue;
+            }
             // `timeout` sends every signal twice: only a later one is impatience.
             let first = self.signalled.get_or_init(Instant::now);
             if first.elapsed() > IMPATIENCE {
@@ -106,6 +124,7 @@ mod tests {
             requested: AtomicBool::new(false),
             signalled: OnceLock::new(),
             output: OnceLock::new(),
+            hangups: Arc::default(),
         };
         let (reader, writer) = nix::unistd::pipe().expect("a pipe");
         stop.watch(writer.as_fd());

@@ -57,6 +57,7 @@ cases! {
     lockdown_integrity,
     losses_are_counted,
     module_functions,
+    output_file,
     output_skb,
     output_skb_metadata,
     output_stack,
