@@ -1,0 +1,80 @@
+//! What README says of flags is true.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use whither::cli;
+
+/// The flags of pwru, at v1.0.12 and its next release.
+const PWRU: &[&str] = &[
+    "all-kmods",
+    "backend",
+    "debug",
+    "filter-func",
+    "filter-ifname",
+    "filter-kprobe-batch",
+    "filter-mark",
+    "filter-netns",
+    "filter-non-skb-funcs",
+    "filter-skb-expr",
+    "filter-trace-tc",
+    "filter-trace-xdp",
+    "filter-track-bpf-helpers",
+    "filter-track-skb",
+    "filter-track-skb-by-stackid",
+    "filter-tunnel-pcap-l2",
+    "filter-tunnel-pcap-l3",
+    "filter-xdp-expr",
+    "help",
+    "kernel-btf",
+    "kmods",
+    "netns-names-max-length",
+    "output-bpfmap",
+    "output-caller",
+    "output-file",
+    "output-file-compress",
+    "output-file-max-age",
+    "output-file-max-backups",
+    "output-file-max-size",
+    "output-json",
+    "output-limit-lines",
+    "output-meta",
+    "output-netns-names",
+    "output-skb",
+    "output-skb-cb",
+    "output-skb-metadata",
+    "output-skb-shared-info",
+    "output-stack",
+    "output-tcp-flags",
+    "output-tunnel",
+    "output-tuple",
+    "output-xdp-metadata",
+    "ready-file",
+    "set-percpu-buf",
+    "timestamp",
+    "version",
+];
+
+#[test]
+fn the_table_has_every_flag_of_pwru_and_every_case_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(root.join("README.md")).expect("README.md is text");
+    let section = readme.split("\n## ").find(|section| section.starts_with("pwru's flags")).expect("the section");
+    let cases = std::fs::read_to_string(root.join("vm-tests/cases/mod.rs")).expect("the cases are listed");
+    let mut told = BTreeSet::new();
+    for row in section.lines().filter(|line| line.starts_with("| `--")) {
+        let mut cells = row.split('|').skip(1);
+        let flags = cells.next().expect("flags");
+        told.extend(flags.split('`').filter_map(|word| word.strip_prefix("--")).map(str::to_owned));
+        let proof = cells.next().expect("cases").split(';').next().unwrap_or_default();
+        for case in proof.split(',').map(str::trim).filter(|case| *case != "not there yet") {
+            assert!(cases.contains(&format!("    {case},\n")), "no case is named {case}: {row}");
+        }
+    }
+    assert_eq!(PWRU.len(), 46);
+    let wanted: BTreeSet<String> = PWRU.iter().map(|&flag| flag.to_owned()).collect();
+    assert_eq!(told, wanted);
+    let flags: BTreeSet<String> =
+        cli::definition().get_arguments().filter_map(|arg| arg.get_long().map(str::to_owned)).collect();
+    assert!(wanted.is_subset(&flags), "{:?} cannot be typed", wanted.difference(&flags).collect::<Vec<_>>());
+}
