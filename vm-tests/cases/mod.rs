@@ -79,6 +79,7 @@ cases! {
     track_bridge,
     track_helpers,
     track_ipsec,
+    track_loads,
     track_nat,
     track_parts,
     track_stack,
