@@ -33,18 +33,30 @@ pub fn build(whither: bool) -> Result<Binaries> {
     let whither = if !whither || given.is_some() {
         given.filter(|_| whither)
     } else {
-        cargo(&directory, "whither", &[])?;
+        // As users build it: `cargo static` is in .cargo/config.toml.
+        let mut command = Command::new(program());
+        command.args(["static", "--quiet", "--target-dir"]).arg(&directory).env_remove("RUSTFLAGS");
+        run(command, "whither")?;
         Some(built.join("whither"))
     };
     Ok(Binaries { agent, whither })
 }
 
 fn cargo(directory: &std::path::Path, package: &str, more: &[&str]) -> Result<()> {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(workspace()).args(["build", "--quiet", "--release", "--target", TARGET]);
+    let mut command = Command::new(program());
+    command.args(["build", "--quiet", "--release", "--target", TARGET]);
     command.args(["--package", package, "--bin", package, "--target-dir"]).arg(directory).args(more);
-    command.env("RUSTFLAGS", "-C target-feature=+crt-static").env_remove("CARGO_ENCODED_RUSTFLAGS");
-    let status = command.stdin(Stdio::null()).status().context("cargo")?;
+    command.env("RUSTFLAGS", "-C target-feature=+crt-static");
+    run(command, package)
+}
+
+fn program() -> std::ffi::OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+fn run(mut command: Command, package: &str) -> Result<()> {
+    command.current_dir(workspace()).env_remove("CARGO_ENCODED_RUSTFLAGS").stdin(Stdio::null());
+    let status = command.status().context("cargo")?;
     ensure!(status.success(), "cargo could not build the static `{package}` for the guest");
     Ok(())
 }
