@@ -51,7 +51,7 @@ impl Error {
             Error::Host(error) => error.hint().map(str::to_owned),
             Error::Symbols(error) => error.hint().map(str::to_owned),
             Error::Plan(PlanError::NoAddresses { hint, .. }) => hint.map(str::to_owned),
-            Error::NoBackend(tried) if tried.iter().all(|(_, error)| error.is_permission()) => Some(PRIVILEGE.into()),
+            Error::NoBackend(tried) if lacks_privilege(tried).is_some() => Some(PRIVILEGE.into()),
             _ if self.is_permission() => Some(PRIVILEGE.into()),
             Error::Load(error) => error.hint().map(str::to_owned),
             _ => None,
@@ -105,6 +105,11 @@ impl Error {
     }
 }
 
+/// The last way in asks for the least privilege: where it fails for want of that, the others say nothing more.
+fn lacks_privilege(tried: &[(Backend, Error)]) -> Option<&(Backend, Error)> {
+    tried.last().filter(|(_, error)| error.is_permission())
+}
+
 const PRIVILEGE: &str = "run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYSLOG";
 
 impl fmt::Display for Error {
@@ -126,6 +131,9 @@ impl fmt::Display for Error {
             }
             Error::NoBackend(tried) => {
                 f.write_str("no way to trace works here")?;
+                if let Some((backend, error)) = lacks_privilege(tried) {
+                    return write!(f, ", not even by {backend}: {error}");
+                }
                 for (backend, error) in tried {
                     write!(f, "\n  {backend}: {error}")?;
                 }

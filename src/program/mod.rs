@@ -167,10 +167,10 @@ pub fn build(plan: &Plan) -> Result<Programs, BuildError> {
                 if targets.is_empty() {
                     continue;
                 }
-                let mut reason_args: Vec<u8> =
-                    targets.iter().filter_map(|&index| plan.targets[index as usize].reason_arg).collect();
-                reason_args.sort_unstable();
-                reason_args.dedup();
+                let has_reason_at = |&position: &u8| {
+                    targets.iter().any(|&index| plan.targets[index as usize].reason_arg == Some(position))
+                };
+                let reason_args: Vec<u8> = (1..=5).filter(has_reason_at).collect();
                 let entry = Entry::Registers { skb_arg, identity: plan.layout.identity, reason_args };
                 let name = format!("whither_arg{skb_arg}{}", if after_death { "_end" } else { "" });
                 programs.push(Blueprint {

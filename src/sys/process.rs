@@ -1,5 +1,6 @@
 //! This process: its limits, its network namespace, its end.
 
+use std::collections::BinaryHeap;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -60,8 +61,8 @@ pub fn wait_for_other_cpus() {
 /// when this process ends, not when they do.
 pub fn close_in_background(fds: Vec<OwnedFd>, children: usize) {
     let Ok((wait, go)) = nix::unistd::pipe() else { return };
-    let mut kept: Vec<i32> = fds.iter().map(AsRawFd::as_raw_fd).chain([wait.as_raw_fd()]).collect();
-    kept.sort_unstable();
+    let kept: BinaryHeap<i32> = fds.iter().map(AsRawFd::as_raw_fd).chain([wait.as_raw_fd()]).collect();
+    let kept = kept.into_sorted_vec();
     for share in 0..children {
         // SAFETY: the child only makes system calls (setsid, close, read, _exit) and touches no lock and no heap, as a
         // child of a process with threads must.

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use crate::error::Result;
 use crate::guest::{Case, Guest};
 
-pub const CASE: Case = Case::new(run);
+pub const CASE: Case = Case { seconds: 120, ..Case::new(run) };
 
 fn run(vm: &Guest) -> Result<()> {
     let net = vm.two_namespaces()?;
     net.greet("10.0.0.2")?;
     let before = vm.leftovers()?;
-    let script = "rm -f /tmp/pipe.err; (whither --filter-func 'ip_rcv|ip_output' icmp 2>/tmp/pipe.err; echo $? >/tmp/pipe.code) | head -n 2 >/tmp/pipe.out";
+    let script = "(whither --filter-func 'ip_rcv|ip_output' icmp 2>/tmp/pipe.err; echo $? >/tmp/pipe.code) | head -n 2 >/tmp/pipe.out";
     std::thread::scope(|scope| {
         let pipe = scope.spawn(|| vm.sh(script));
         while !std::path::Path::new("/tmp/pipe.code").exists() {
@@ -24,9 +24,16 @@ fn run(vm: &Guest) -> Result<()> {
 
     // No further packet is needed for it to be noticed.
     let _ = std::fs::remove_file("/tmp/pipe.code");
+    std::fs::remove_file("/tmp/pipe.err")?;
     std::thread::scope(|scope| {
         let pipe = scope.spawn(|| vm.sh(&script.replace("head -n 2", "head -n 1")));
-        while std::fs::read_to_string("/tmp/pipe.err").is_ok_and(|said| !said.contains("Listening")) {
+        let started = Instant::now();
+        // Where attaching goes on in the background, the header can come, and end it, before it says that it listens.
+        while !std::fs::read_to_string("/tmp/pipe.err").is_ok_and(|said| said.contains("Listening"))
+            && !std::path::Path::new("/tmp/pipe.code").exists()
+        {
+            let said = || std::fs::read_to_string("/tmp/pipe.err").unwrap_or_default();
+            ensure!(started.elapsed() < Duration::from_secs(40), "it does not start: {}", said());
             std::thread::sleep(Duration::from_millis(20));
         }
         net.ping("10.0.0.2")?;

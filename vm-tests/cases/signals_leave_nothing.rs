@@ -1,6 +1,6 @@
 //! Whatever ends the tracer, the kernel is left as it was.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -24,6 +24,13 @@ fn run(vm: &Guest) -> Result<()> {
         }
         net.ping("10.0.0.2")?;
         trace.wait_for_lines(1, Duration::from_secs(10))?;
+        if signal == Signal::SIGKILL {
+            // What is not written by then is lost with it.
+            let patience = Instant::now();
+            while !trace.so_far().contains("ip_rcv") && patience.elapsed() < Duration::from_secs(10) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
         let ended = trace.signal(signal)?;
         ensure!(ended.code == code, "status {} after {signal}\n{ended}", ended.code);
         ended.expect_in_order(&["ip_rcv"])?;

@@ -193,6 +193,7 @@ pub fn needs(graph: &Graph) -> Needs {
             Read::Fixed(span) => needs.fixed.push(span),
             Read::Indexed(_, span) => needs.indexed.push(span),
             Read::Computed => needs.computed = true,
+            Read::Metadata(which) if needs.metadata.contains(&which) => {}
             Read::Metadata(which) => needs.metadata.push(which),
         });
     }
@@ -200,7 +201,6 @@ pub fn needs(graph: &Graph) -> Needs {
         spans.sort_unstable();
         spans.dedup();
     }
-    needs.metadata.sort_unstable();
-    needs.metadata.dedup();
+    needs.metadata.sort();
     needs
 }
