@@ -495,15 +495,15 @@ pub fn prog_stats(prog: BorrowedFd<'_>) -> io::Result<ProgStats> {
 }
 
 #[repr(C)]
-struct GetId {
-    id: u32,
-    next_id: u32,
-    open_flags: u32,
+pub(super) struct GetId {
+    pub(super) id: u32,
+    pub(super) next_id: u32,
+    pub(super) open_flags: u32,
 }
 const _: () = assert!(size_of::<GetId>() == 12);
 
 #[repr(transparent)]
-struct BtfGetFdById(GetId);
+pub(super) struct BtfGetFdById(pub(super) GetId);
 // SAFETY: mirrors the anonymous id structure of bpf_attr; no pointers.
 unsafe impl Command for BtfGetFdById {
     const CMD: libc::c_long = 19;

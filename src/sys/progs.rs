@@ -1,42 +1,27 @@
 //! Programs that others loaded: which there are, and what the kernel tells about them.
 
-use super::bpf::{Command, ObjGetInfo, ProgInfo};
+use super::bpf::{BtfGetFdById, Command, GetId, ObjGetInfo, ProgInfo};
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-#[repr(C)]
-struct ById {
-    id: u32,
-    next_id: u32,
-    open_flags: u32,
-}
-const _: () = assert!(size_of::<ById>() == 12);
-
 #[repr(transparent)]
-struct NextProg(ById);
+struct NextProg(GetId);
 // SAFETY: mirrors bpf_attr.start_id and what follows it; no pointers.
 unsafe impl Command for NextProg {
     const CMD: libc::c_long = 11;
 }
 
 #[repr(transparent)]
-struct OpenProg(ById);
+struct OpenProg(GetId);
 // SAFETY: mirrors bpf_attr.prog_id and what follows it; no pointers.
 unsafe impl Command for OpenProg {
     const CMD: libc::c_long = 13;
 }
 
-#[repr(transparent)]
-struct OpenBtf(ById);
-// SAFETY: mirrors bpf_attr.btf_id and what follows it; no pointers.
-unsafe impl Command for OpenBtf {
-    const CMD: libc::c_long = 19;
-}
-
 /// The lowest id of a loaded program above `last`; `None` if there is none. Since Linux 4.13.
 pub fn next_id(last: u32) -> io::Result<Option<u32>> {
-    let mut next = NextProg(ById { id: last, next_id: 0, open_flags: 0 });
+    let mut next = NextProg(GetId { id: last, next_id: 0, open_flags: 0 });
     match next.call() {
         Ok(_) => Ok(Some(next.0.next_id)),
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
@@ -46,7 +31,7 @@ pub fn next_id(last: u32) -> io::Result<Option<u32>> {
 
 /// The program with this id; ENOENT if it is gone.
 pub fn open(id: u32) -> io::Result<OwnedFd> {
-    OpenProg(ById { id, next_id: 0, open_flags: 0 }).call_fd()
+    OpenProg(GetId { id, next_id: 0, open_flags: 0 }).call_fd()
 }
 
 /// What the kernel tells about a program.
@@ -144,7 +129,7 @@ const _: () = assert!(size_of::<BtfInfo>() == 16);
 
 /// The type information with this id; ENOENT if it is gone.
 pub fn btf(id: u32) -> io::Result<Vec<u8>> {
-    let fd = OpenBtf(ById { id, next_id: 0, open_flags: 0 }).call_fd()?;
+    let fd = BtfGetFdById(GetId { id, next_id: 0, open_flags: 0 }).call_fd()?;
     let ask = |info: &mut BtfInfo| {
         let info_len = size_of::<BtfInfo>() as u32;
         ObjGetInfo { bpf_fd: fd.as_raw_fd() as u32, info_len, info: std::ptr::from_mut(info) as u64 }.call().map(drop)
