@@ -92,6 +92,8 @@ pub fn definition() -> clap::Command {
     let funcs = command::<FuncsArgs>().name("funcs").about("List the functions that would be traced");
     let command =
         command::<Args>().about("Traces packets through the Linux kernel").subcommands([filter, doctor, funcs, types]);
+    // clap would add one where a build that has more of its features, as that of the whole workspace does, knows how.
+    let command = command.disable_help_subcommand(true);
     command.mut_args(|arg| {
         let is_toggle = help::is_toggle(&arg);
         let hide = help::default(&arg).is_none();
