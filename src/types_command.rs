@@ -1,7 +1,7 @@
 //! `whither types export`: the part of a kernel's types that a run looks at, to carry to a host that has none.
 
 use crate::btf::slice::Slicer;
-use crate::btf::{Btf, BtfError, Func, Kind, PointerSet, TypeId};
+use crate::btf::{Btf, BtfError, Func, Kind, PointerSet, Struct, TypeId};
 use crate::cli::TypesArgs;
 use crate::host::{LoadError, Roots, modules};
 use std::fmt;
@@ -56,6 +56,8 @@ enum Error {
     Types(LoadError),
     /// They cannot be cut.
     Cut(BtfError),
+    /// They are not a kernel's.
+    NoKernel(String),
     /// A type that was asked for.
     NoType(String),
     /// The output is a terminal.
@@ -69,6 +71,9 @@ impl fmt::Display for Error {
         match self {
             Error::Types(error) => error.fmt(f),
             Error::Cut(error) => write!(f, "the types cannot be cut: {error}"),
+            Error::NoKernel(label) => {
+                write!(f, "{label}: these are not the types of a kernel: there is no struct sk_buff")
+            }
             Error::NoType(name) => {
                 write!(f, "the kernel has no struct, union, enum or typedef `{}`", name.escape_debug())
             }
@@ -128,6 +133,9 @@ fn slice(btf: &Btf, names: &[String]) -> Result<Vec<u8>, Error> {
     // Casts need its number, which a slice changes; that it is there still tells what the kernel can do.
     if let Ok(cast) = btf.find::<Func>("bpf_rdonly_cast") {
         slicer.keep(0, cast.id()).map_err(Error::Cut)?;
+    }
+    if btf.find::<Struct>("sk_buff").is_err() {
+        return Err(Error::NoKernel(btf.label().to_owned()));
     }
     for name in WHOLE {
         slicer.keep_named(name).map_err(Error::Cut)?;

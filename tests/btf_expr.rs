@@ -171,6 +171,8 @@ error: index 48 of an array of 48
     refuse("skb == skb->mark", "`==` does not take `unsigned int`: skb->mark");
     refuse("&skb->pkt_type", "this has no address: &skb->pkt_type");
     refuse("&5", "this has no address: 5");
+    refuse("skb->len == 'ab'", "a character constant is one ASCII character: '");
+    refuse(&format!("{}skb->len == 1", "(".repeat(100)), "too many operators within each other: (");
     refuse("skb->mark / 0", "division by zero: 0");
     refuse("skb->mark % (1 - 1)", "division by zero: (1 - 1)");
     refuse("skb->mark << 32", "a value of 32 bits cannot be shifted by 32: 32");

@@ -4,32 +4,16 @@
 //! that differ from those of an empty command line, or the text that the user sees. `BLESS=1 cargo test --test cli`
 //! rewrites the files.
 
+#[path = "support/golden.rs"]
+mod golden;
+
 use std::fmt::Write;
-use std::fs;
-use std::path::Path;
 
 use whither::cli::{self, Command};
 
 #[test]
 fn every_command_line_means_what_its_file_says() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli");
-    let mut files: Vec<_> =
-        fs::read_dir(&dir).expect("tests/cli is there").map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    assert!(!files.is_empty());
-    let mut wrong = String::new();
-    for path in files {
-        let text = fs::read_to_string(&path).expect("a golden is text");
-        let now = run_file(&text);
-        if now != text {
-            if std::env::var_os("BLESS").is_some() {
-                fs::write(&path, &now).expect("goldens can be written");
-            } else {
-                let _ = writeln!(wrong, "{}:\n--- is\n{now}--- should be\n{text}", path.display());
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong}\nBLESS=1 cargo test --test cli rewrites the files");
+    golden::check_texts("cli", "cli", run_file);
 }
 
 /// The same text with every answer replaced by the one that the code gives now.
@@ -46,7 +30,7 @@ fn run_file(text: &str) -> String {
 
 fn answer(command: &str) -> String {
     let mut out = String::new();
-    match cli::parse(split(command).into_iter().map(Into::into)) {
+    match cli::parse(golden::split(command).into_iter().map(Into::into)) {
         Ok(Command::Trace(args)) => {
             let Ok(Command::Trace(plain)) = cli::parse(["whither".into()]) else { panic!("the empty command traces") };
             for (now, default) in fields(&format!("{args:?}")).iter().zip(fields(&format!("{plain:?}"))) {
@@ -113,24 +97,4 @@ fn fields(debug: &str) -> Vec<String> {
         fields.last_mut().expect("never empty").push(c);
     }
     fields.iter().map(|field| field.trim().to_owned()).collect()
-}
-
-/// Splits a command as a shell does: spaces, single and double quotes.
-fn split(command: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut word = None::<String>;
-    let mut quote = None;
-    for c in command.chars() {
-        match (quote, c) {
-            (None, ' ') => words.extend(word.take()),
-            (None, '\'' | '"') => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (Some(open), _) if c == open => quote = None,
-            _ => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    words
 }

@@ -6,7 +6,6 @@
 
 #[path = "filter_command/captures.rs"]
 mod captures;
-#[allow(dead_code)] // parts of it are enough here
 #[path = "support/golden.rs"]
 mod golden;
 
@@ -18,7 +17,7 @@ fn every_command_prints_what_its_file_says() {
     golden::check("filter_command", "filter_command", |case| {
         let mut input = Vec::new();
         for line in case.all("stdin") {
-            input.extend(unescape(line));
+            input.extend(golden::unescape(line));
             input.push(b'\n');
         }
         let output = run(&golden::split(case.get("args")), &input);
@@ -45,18 +44,6 @@ fn run(args: &[String], input: &[u8]) -> Output {
     // It may end without reading all.
     let _ = child.stdin.take().expect("it is a pipe").write_all(input);
     child.wait_with_output().expect("it ends")
-}
-
-fn unescape(text: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("\\x") {
-        out.extend(before.bytes());
-        out.push(u8::from_str_radix(&after[..2], 16).expect("two hexadecimal digits"));
-        rest = &after[2..];
-    }
-    out.extend(rest.bytes());
-    out
 }
 
 /// Who asks one expression at a time gets each answer before the next question.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::packed::{self, PackedError};
-use crate::btf::{Btf, BtfError, closest};
+use crate::btf::{Btf, BtfError, Composite, closest};
 
 /// Why there is no type information of a module, or of the kernel.
 #[derive(Debug)]
@@ -76,6 +76,29 @@ pub fn load_kernel(sys: &Path, file: Option<&Path>, release: &str) -> Result<(Bt
     let own = length.is_ok_and(|length| length == bytes.len() as u64) && read(&vmlinux).is_ok_and(|own| own == bytes);
     let btf = Btf::parse(bytes, &file.display().to_string()).map_err(|e| LoadError::Btf(file.to_owned(), e))?;
     Ok((btf, own))
+}
+
+/// Whether the kernel at `sys` has types of its own that lay packets and devices out otherwise than `btf` does. A part of
+/// its types, as `whither types export` writes it, does not.
+pub fn is_of_another_kernel(sys: &Path, btf: &Btf) -> bool {
+    const MEMBERS: [(&str, &str); 9] = [
+        ("sk_buff", "head"),
+        ("sk_buff", "len"),
+        ("sk_buff", "network_header"),
+        ("sk_buff", "protocol"),
+        ("sk_buff", "mark"),
+        ("sk_buff", "dev"),
+        ("net_device", "ifindex"),
+        ("net_device", "mtu"),
+        ("net_device", "nd_net"),
+    ];
+    let Ok(bytes) = read(&directory(sys).join("vmlinux")) else { return false };
+    let Ok(own) = Btf::parse(bytes, "") else { return false };
+    let size = |btf: &Btf, name: &str| btf.find::<Composite>(name).ok().map(Composite::size);
+    let offset = |btf: &Btf, (name, member): (&str, &str)| btf.path(name, member).ok().map(|path| path.leaf.offset);
+    MEMBERS
+        .iter()
+        .any(|&member| size(&own, member.0) != size(btf, member.0) || offset(&own, member) != offset(btf, member))
 }
 
 /// The modules with type information, sorted by name. Empty before Linux 5.11.

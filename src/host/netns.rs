@@ -23,12 +23,22 @@ pub fn parse_link(text: &str) -> Option<u32> {
 
 /// The inode of the namespace that `path` stands for: a link in `/proc/PID/ns` or a file in `/run/netns`.
 pub fn inode(path: &Path) -> io::Result<u32> {
+    let other = || io::Error::new(io::ErrorKind::InvalidInput, "it is something else");
     // Links of recorded hosts point nowhere, those of living ones are followed.
-    if let Some(inode) = std::fs::read_link(path).ok().as_deref().and_then(Path::to_str).and_then(parse_link) {
-        return Ok(inode);
+    if let Some(target) = std::fs::read_link(path).ok().as_deref().and_then(Path::to_str) {
+        match parse_link(target) {
+            Some(inode) => return Ok(inode),
+            // `mnt:[...]`, say.
+            None if target.ends_with(']') => return Err(other()),
+            None => {}
+        }
     }
-    let inode = std::fs::metadata(path)?.ino();
-    u32::try_from(inode).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not a network namespace"))
+    let file = std::fs::metadata(path)?;
+    // All namespaces are files of one file system, nsfs.
+    match std::fs::metadata("/proc/self/ns/net") {
+        Ok(ours) if ours.dev() != file.dev() => Err(other()),
+        _ => u32::try_from(file.ino()).map_err(|_| other()),
+    }
 }
 
 /// The namespace of this process.

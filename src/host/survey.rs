@@ -92,6 +92,8 @@ pub enum HostError {
     Pattern(String),
     /// No type information.
     Btf(LoadError),
+    /// The file of `--kernel-btf` does not fit this kernel.
+    OtherKernel(PathBuf),
     /// The namespace of `--filter-netns`.
     Netns {
         /// The file that stands for it.
@@ -121,6 +123,7 @@ impl HostError {
             HostError::Btf(LoadError::Missing(_)) => {
                 Some("the kernel needs CONFIG_DEBUG_INFO_BTF; --kernel-btf FILE takes its types from a file")
             }
+            HostError::OtherKernel(_) => Some("this kernel has types of its own: leave --kernel-btf out"),
             HostError::IfnameInode => Some("name the namespace by a path, such as /proc/PID/ns/net or /run/netns/NAME"),
             _ => None,
         }
@@ -133,6 +136,9 @@ impl fmt::Display for HostError {
             HostError::Pattern(text) => write!(f, "--filter-func is no regular expression: {text}"),
             HostError::Btf(error @ LoadError::Missing(_)) => write!(f, "no kernel type information (BTF): {error}"),
             HostError::Btf(error) => error.fmt(f),
+            HostError::OtherKernel(path) => {
+                write!(f, "{}: these are the types of another kernel", path.display())
+            }
             HostError::Netns { path, error } => {
                 write!(f, "--filter-netns: no network namespace at {}: {error}", path.display())
             }
@@ -176,6 +182,11 @@ impl Host {
         let (netns, ifindex) = scope(args, roots)?;
         let (btf, own_types) =
             modules::load_kernel(&roots.sys, args.kernel_btf.as_deref(), &release).map_err(HostError::Btf)?;
+        if let Some(file) =
+            args.kernel_btf.as_ref().filter(|_| !own_types && modules::is_of_another_kernel(&roots.sys, &btf))
+        {
+            return Err(HostError::OtherKernel(file.clone()));
+        }
         let btf = Arc::new(btf);
         let mut functions = Targets::default();
         let finder = Finder::new(&btf, Arch::HOST);

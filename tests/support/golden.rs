@@ -1,4 +1,5 @@
 //! Files that are tests: what stands above the first line that starts with `---` is the question, the rest the answer.
+#![allow(dead_code)] // no test needs all of it
 
 use std::fmt::Write;
 use std::fs;
@@ -6,13 +7,20 @@ use std::path::{Path, PathBuf};
 
 /// Compares every file `tests/DIRECTORY/*.txt` with what `answer` makes of its question; `BLESS=1` rewrites them.
 pub fn check(directory: &str, test: &str, answer: impl Fn(&Case) -> String) {
+    check_texts(directory, test, |text| {
+        let case = Case::parse(text);
+        format!("{}{}", case.question, answer(&case))
+    });
+}
+
+/// The same where a file holds several questions, each above its answer: `answers` gives the whole text again.
+pub fn check_texts(directory: &str, test: &str, answers: impl Fn(&str) -> String) {
     let mut wrong = String::new();
     let files = files(directory);
     assert!(!files.is_empty(), "tests/{directory} is empty");
     for path in files {
         let text = fs::read_to_string(&path).expect("a golden is text");
-        let case = Case::parse(&text);
-        let now = format!("{}{}", case.question, answer(&case));
+        let now = answers(&text);
         if now == text {
             continue;
         }
@@ -106,4 +114,17 @@ pub fn split(command: &str) -> Vec<String> {
     }
     words.extend(word);
     words
+}
+
+/// `text` with `\xNN` for a byte.
+pub fn unescape(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("\\x") {
+        out.extend(before.bytes());
+        out.push(u8::from_str_radix(&after[..2], 16).expect("two hexadecimal digits"));
+        rest = &after[2..];
+    }
+    out.extend(rest.bytes());
+    out
 }
