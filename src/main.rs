@@ -42,7 +42,7 @@ fn trace(args: &Args) -> Result<ExitCode, Error> {
     let stop = if args.output_file.is_some() { Stop::on_signals_but_hangup() } else { Stop::on_signals() };
     let stop = Arc::new(stop?);
     let summary = whither::run::run(args, &stop)?;
-    Ok(if args.strict && summary.lost > 0 { ExitCode::from(INCOMPLETE) } else { ExitCode::SUCCESS })
+    Ok(if args.strict && summary.missing > 0 { ExitCode::from(INCOMPLETE) } else { ExitCode::SUCCESS })
 }
 
 fn funcs(args: &Args) -> Result<(), Error> {

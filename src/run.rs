@@ -34,6 +34,8 @@ pub struct Summary {
     pub written: u64,
     /// Events that are missing: lost in the kernel or not written.
     pub lost: u64,
+    /// These, and what may be missing because something could not be traced, read or followed.
+    pub missing: u64,
 }
 
 /// Traces until `stop`.
@@ -60,6 +62,12 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
         live => live?,
     };
     say.backend(&plan, &host, &failed);
+    if args.strict
+        && matches!(plan.backend, Backend::KprobeMulti | Backend::Kprobe)
+        && host.btf.path("bpf_link_info", "kprobe_multi.missed").is_err()
+    {
+        say.misses_unknown();
+    }
     let (tc, xdp) = (args.filter_trace_tc, args.filter_trace_xdp);
     let progs = if tc || xdp { Some(Progs::new(tc, xdp, &host, &plan)?) } else { None };
     if args.output_file.is_none() {
@@ -243,7 +251,8 @@ impl Run<'_> {
     fn finish(mut self, complete: bool) -> Result<Summary, Error> {
         let mut summary = Summary::default();
         let lost = self.events.lost()?;
-        let mut missed = 0;
+        let by_probes = self.hooks.missed();
+        let mut missed = by_probes;
         for program in &self.loaded.programs {
             if let Ok(stats) = bpf::prog_stats(program.fd.as_fd()) {
                 missed += stats.recursion_misses;
@@ -259,14 +268,19 @@ impl Run<'_> {
             self.say.late_modules(now.into_iter().filter(|name| !self.modules.contains(name)));
         }
         let stats = |program: &Program| bpf::prog_stats(program.fd.as_fd()).map_or(0, |stats| stats.recursion_misses);
-        self.say.missed_lives(self.loaded.trackers.iter().flatten().map(stats).sum());
-        self.say.untracked(self.events.untracked()?);
+        let lives: u64 = self.loaded.trackers.iter().flatten().map(stats).sum();
+        let (untracked, unread) = (self.events.untracked()?, self.events.unread()?);
+        let unseen = self.late.as_ref().map_or(0, Late::unseen);
         let counts = self.lines.finish();
         summary.written = counts.written;
         summary.lost = counts.dropped + if complete { lost } else { counts.lost };
-        self.say.unread(self.events.unread()?);
-        self.say.unseen(self.late.as_ref().map_or(0, Late::unseen));
-        self.say.summary(&counts, summary.lost, missed, self.stop.is_signalled());
+        summary.missing = summary.lost + missed + lives + untracked + unread + unseen;
+        self.say.missed_lives(lives);
+        self.say.untracked(untracked);
+        self.say.unread(unread);
+        self.say.unseen(unseen);
+        self.say.missed(missed, by_probes);
+        self.say.summary(&counts, summary.lost, self.events.spared(), self.stop.is_signalled());
         drop(self.hooks);
         self.say.stage("detach");
         Ok(summary)

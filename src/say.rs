@@ -215,18 +215,35 @@ impl Say {
         }
     }
 
-    /// What the run amounted to.
-    pub fn summary(&self, counts: &Counts, lost: u64, missed: u64, signalled: bool) {
+    /// How many hits were missed, if any, and how many of them by the probes; the others by the programs.
+    pub fn missed(&self, count: u64, by_probes: u64) {
+        if count > 0 {
+            self.line(&format!(
+                "warning: {count} hits went untraced because another probe was running on their CPU ({} found its \
+                 program, {by_probes} the probe itself)",
+                count - by_probes
+            ));
+        }
+    }
+
+    /// `--strict` promises more than this kernel can tell.
+    pub fn misses_unknown(&self) {
+        self.line(
+            "note: this kernel does not count the hits that kprobes miss (Linux 6.7 does): --strict is blind to them",
+        );
+    }
+
+    /// What the run amounted to; `spared` records came by the buffer for the ends of packets.
+    pub fn summary(&self, counts: &Counts, lost: u64, spared: u64, signalled: bool) {
         if let Some(error) = &counts.error {
             self.line(&format!("warning: {} lines could not be written: {error}", counts.dropped));
         }
-        if missed > 0 {
-            self.line(&format!(
-                "warning: {missed} events went untraced because another probe was running on their CPU"
-            ));
-        }
         let why = if signalled { "Received signal, exiting" } else { "Exiting" };
-        self.line(&format!("{why}: {} events shown, {lost} lost", counts.written));
+        let mut text = format!("{why}: {} events shown, {lost} lost", counts.written);
+        if spared > 0 {
+            text += &format!("; for {spared} drops and frees there was room only in the reserve");
+        }
+        self.line(&text);
     }
 }
 

@@ -69,7 +69,7 @@ complete -c whither -n "__fish_whither_needs_command" -l kernel-btf -d 'kernel t
 complete -c whither -n "__fish_whither_needs_command" -l event-buffer -d 'records reach us by ring (Linux 5.8) or perf; else the best that works' -r
 complete -c whither -n "__fish_whither_needs_command" -l buffer-size -d 'room for records that are not read yet, in bytes, or with K, M' -r
 complete -c whither -n "__fish_whither_needs_command" -l set-percpu-buf -d 'without effect: dumps are never cut; for pwru\'s sake' -r
-complete -c whither -n "__fish_whither_needs_command" -l strict -d 'fail where a part of the request cannot be met, instead of saying so' -r
+complete -c whither -n "__fish_whither_needs_command" -l strict -d 'end with status 3 if an event is missing, or may be: lost, missed by a probe, not readable, not followed' -r
 complete -c whither -n "__fish_whither_needs_command" -l debug -d 'say more about each stage' -r
 complete -c whither -n "__fish_whither_needs_command" -l ready-file -d 'Created, empty, when everything is attached' -r
 complete -c whither -n "__fish_whither_needs_command" -l dump -d 'Prints an intermediate form and ends' -r

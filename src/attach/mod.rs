@@ -8,11 +8,11 @@ mod track;
 
 use crate::load::Loaded;
 use crate::plan::{Backend, Plan};
-use crate::sys::process;
 use crate::sys::stop::Stop;
+use crate::sys::{bpf, process};
 use std::fmt;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 /// What is attached.
@@ -153,6 +153,12 @@ impl Hooks {
     /// The trackers that the kernel refused: indices into the plan's.
     pub fn blind(&self) -> &[u32] {
         &self.blind
+    }
+
+    /// Hits that the kernel counts as missed by the probes themselves.
+    pub fn missed(&self) -> u64 {
+        // A kprobe's event stands beside its link and is none.
+        self.links.iter().filter_map(|link| bpf::link_missed(link.as_fd()).ok()).sum()
     }
 
     /// Detaches `link` together with everything else.

@@ -211,7 +211,7 @@ pub struct Args {
     #[arg(long, value_name = "BYTES", value_parser = unsigned::<u32>, default_value = "4096", help_heading = "Run")]
     pub set_percpu_buf: u32,
 
-    /// fail where a part of the request cannot be met, instead of saying so
+    /// end with status 3 if an event is missing, or may be: lost, missed by a probe, not readable, not followed
     #[arg(long, help_heading = "Run")]
     pub strict: bool,
 

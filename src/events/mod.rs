@@ -2,6 +2,7 @@
 
 mod reader;
 mod source;
+mod spare;
 
 use crate::load::Loaded;
 use crate::plan::Plan;
@@ -44,7 +45,8 @@ pub enum Next {
 /// The thread that empties the kernel's buffer.
 pub struct Events {
     batches: Receiver<Batch>,
-    reader: Option<JoinHandle<io::Result<()>>>,
+    reader: Option<JoinHandle<io::Result<u64>>>,
+    spared: u64,
     ending: Arc<AtomicBool>,
     silent: OwnedFd,
     counters: OwnedFd,
@@ -56,7 +58,7 @@ const WAITING: usize = 32;
 
 /// Starts reading. When `stop` is asked for, an empty batch comes; reading goes on until [`Events::end`].
 pub fn follow(loaded: &Loaded, plan: &Plan, stop: &Arc<Stop>) -> io::Result<Events> {
-    let source = Source::open(loaded, plan.transport)?;
+    let source = Source::open(loaded, plan)?;
     let (send, batches) = crossbeam_channel::bounded(WAITING);
     let (size, least) = (plan.layout.room() as usize, plan.layout.size() as usize);
     let ending = Arc::new(AtomicBool::new(false));
@@ -67,6 +69,7 @@ pub fn follow(loaded: &Loaded, plan: &Plan, stop: &Arc<Stop>) -> io::Result<Even
     Ok(Events {
         batches,
         reader: Some(reader),
+        spared: 0,
         ending,
         silent: loaded.map(SILENT).try_clone_to_owned()?,
         counters: loaded.map(COUNTERS).try_clone_to_owned()?,
@@ -86,7 +89,7 @@ impl Events {
             Err(RecvTimeoutError::Timeout) => Ok(Next::Idle),
             Err(RecvTimeoutError::Disconnected) => {
                 if let Some(reader) = self.reader.take() {
-                    reader.join().unwrap_or_else(|_| Err(io::Error::other("the reader thread died")))?;
+                    self.spared = reader.join().unwrap_or_else(|_| Err(io::Error::other("the reader thread died")))?;
                 }
                 Ok(Next::End)
             }
@@ -109,6 +112,11 @@ impl Events {
     /// Records that found no room in the buffer, on all CPUs.
     pub fn lost(&self) -> io::Result<u64> {
         self.counted(counter::LOST)
+    }
+
+    /// Records of packets' ends that found room only in the buffer that is kept for them. Known at [`Next::End`].
+    pub fn spared(&self) -> u64 {
+        self.spared
     }
 
     /// Packets that could not be followed because the table was full, on all CPUs.

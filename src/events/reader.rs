@@ -36,8 +36,8 @@ pub struct Reader {
 
 impl Reader {
     /// Runs until the end and hands over what is in the buffer by then. When `stop` is asked for, an empty batch tells
-    /// the other side, which then silences the programs.
-    pub fn run(mut self, stop: &Stop) -> io::Result<()> {
+    /// the other side, which then silences the programs. Returns how many records came by the spare buffer.
+    pub fn run(mut self, stop: &Stop) -> io::Result<u64> {
         let mut last = Instant::now();
         let mut told = false;
         loop {
@@ -48,12 +48,12 @@ impl Reader {
             let tell = !told && stop.is_requested();
             told |= tell;
             if (tell || read > 0) && !self.hand_over(Batch { bytes, size: self.size }, stop) {
-                return Ok(());
+                return Ok(self.source.spared());
             }
             if read > 0 {
                 last = Instant::now();
             } else if ending && (self.source.backlog() == 0 || last.elapsed() > PATIENCE) {
-                return Ok(());
+                return Ok(self.source.spared());
             } else if told {
                 std::thread::sleep(PAUSE);
             } else if last.elapsed() < PATIENCE {
@@ -88,7 +88,7 @@ impl Reader {
         if self.source.backlog() > 0 {
             bytes.reserve(limit * size);
         }
-        self.source.drain(limit, |record| {
+        self.source.drain(limit, &mut |record| {
             if record.len() >= least {
                 bytes.extend_from_slice(&record[..record.len().min(size)]);
                 bytes.resize(bytes.len().next_multiple_of(size), 0);

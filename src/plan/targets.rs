@@ -46,6 +46,21 @@ impl Target {
     }
 }
 
+/// What the names of functions have in them that drop packets or free them, on kernels from 5.10 to 7.2.
+const ENDS: [&str; 5] = ["kfree_skb", "consume_", "drop", "skb_free", "defer_free"];
+
+impl Target {
+    /// Whether it tells of the end of a packet.
+    pub fn is_end(&self) -> bool {
+        self.reason_arg.is_some() || ENDS.iter().any(|part| self.name.contains(part))
+    }
+
+    /// The same, and the skb is its argument `position`.
+    pub fn is_end_at(&self, position: u8) -> bool {
+        self.skb_arg == position && self.is_end()
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.skb_arg {

@@ -5,6 +5,7 @@ use crate::plan::{Memory, Plan, Transport};
 use crate::program::fields;
 use crate::program::locate::{self, Packet, UNSET};
 use crate::program::read::{self, View};
+use crate::program::spare;
 use crate::program::whole;
 use crate::program::{COUNTERS, CallerAddress, EVENTS, Entry, MapSpec, SCRATCH, SHARED, SILENT, counter};
 use crate::record::{APPENDED_BYTES, Field, HEADER_BYTES, Layout, Object, place};
@@ -61,7 +62,7 @@ pub fn send_filled(a: &mut Asm, plan: &Plan, entry: &Entry, end: Label, fill: &m
     let layout = &plan.layout;
     let lost = a.label();
     match plan.transport {
-        Transport::Ring { .. } => reserve(a, layout, lost),
+        Transport::Ring { .. } => spare::reserve(a, plan, entry, lost),
         Transport::Perf { .. } => make_room(a, layout, entry, lost),
     }
     fill(a);
@@ -188,16 +189,6 @@ fn output_with(a: &mut Asm, layout: &Layout, helper: Helper) {
 
 const NO_WAKEUP: i32 = 1;
 const FORCE_WAKEUP: i32 = 2;
-
-/// R9 = a record in the ring buffer; jumps to `lost` if there is no room.
-fn reserve(a: &mut Asm, layout: &Layout, lost: Label) {
-    a.load_map(R1, EVENTS);
-    a.mov(R2, layout.size() as i32);
-    a.mov(R3, 0);
-    a.call(Helper::RingbufReserve);
-    a.jeq(R0, 0, lost);
-    a.mov(R9, R0);
-}
 
 /// Hands the record at R9 over, and wakes the reader if it asked for it. It is woken once, not by every record that
 /// comes before it runs: each wake-up is an interrupt.

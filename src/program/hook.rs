@@ -8,8 +8,11 @@ use crate::program::track::stack;
 use crate::record::{Identity, NO_REASON};
 use asm::{Asm, Helper, Label, R0, R1, R3, R6, R7, Slot, W1, u64};
 
-/// Bits of a cookie above the target's index: the position of the drop reason among the arguments, 0 for none.
-const REASON_SHIFT: i32 = 32;
+/// Bits of a cookie above the target's index: 0 unless the function tells of a packet's end, then the position of the
+/// drop reason among its arguments, or [`NO_POSITION`].
+const END_SHIFT: i32 = 32;
+/// Stands for a drop reason that the function does not take.
+const NO_POSITION: u8 = 6;
 
 /// How a program is entered. All variants leave the same state: R6 = context, R7 = skb.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +51,8 @@ pub enum CallerAddress {
 
 /// What a target's attach cookie holds. Never 0, which the kernel returns where it finds no cookie.
 pub fn cookie(index: u32, target: &Target) -> u64 {
-    (u64::from(index) + 1) | (u64::from(target.reason_arg.unwrap_or(0)) << REASON_SHIFT)
+    let end = target.reason_arg.unwrap_or(if target.is_end() { NO_POSITION } else { 0 });
+    (u64::from(index) + 1) | (u64::from(end) << END_SHIFT)
 }
 
 impl Entry {
@@ -98,7 +102,7 @@ impl Entry {
         let done = a.label();
         match self {
             Entry::Registers { identity: Identity::Index, reason_args, .. } => {
-                a.rsh(R0, REASON_SHIFT);
+                a.rsh(R0, END_SHIFT);
                 for &position in reason_args {
                     let next = a.label();
                     a.jne(R0, i32::from(position), next);
@@ -121,6 +125,41 @@ impl Entry {
             _ => a.mov(R1, NO_REASON as i64 as i32),
         }
         a.bind(done);
+    }
+
+    /// Whether a function that this program serves tells of the end of packets.
+    pub fn has_end(&self, plan: &Plan) -> bool {
+        match self {
+            Entry::Registers { skb_arg, .. } => plan.targets.iter().any(|target| target.is_end_at(*skb_arg)),
+            // Programs for BPF programs have numbers behind those of the targets.
+            Entry::Words { target, .. } => plan.targets.get(*target as usize).is_some_and(Target::is_end),
+        }
+    }
+
+    /// Emits a jump to `other` unless the function that was hit tells of a packet's end, where [`Entry::has_end`]. In: R6.
+    /// Clobbers: R0-R5.
+    pub fn unless_end(&self, a: &mut Asm, plan: &Plan, other: Label) {
+        match self {
+            Entry::Registers { skb_arg, identity: Identity::Address, .. } => {
+                let end = a.label();
+                self.identity(a);
+                for target in plan.targets.iter().filter(|target| target.is_end_at(*skb_arg)) {
+                    for &address in &target.addresses {
+                        a.mov_u64(R1, address);
+                        a.jeq(R0, R1, end);
+                    }
+                }
+                a.jump(other);
+                a.bind(end);
+            }
+            Entry::Registers { .. } => {
+                a.mov(R1, R6);
+                a.call(Helper::GetAttachCookie);
+                a.rsh(R0, END_SHIFT);
+                a.jeq(R0, 0, other);
+            }
+            Entry::Words { .. } => {}
+        }
     }
 
     /// Emits R3 = where the address lies that the function returns to, or that address itself. Clobbers nothing else.

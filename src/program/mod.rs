@@ -13,6 +13,7 @@ mod hook;
 mod locate;
 mod packet;
 mod read;
+pub mod spare;
 mod tag;
 pub mod traced;
 pub mod track;
@@ -238,6 +239,7 @@ fn maps(plan: &Plan) -> Vec<MapSpec> {
         MapSpec { id: SILENT, kind: MapType::Array, name: "whither_silent", key: 4, value: 8, entries: 1 },
     ];
     maps.extend(capture::scratch(plan));
+    maps.extend(spare::map(plan));
     if let Some(tracking) = &plan.tracking {
         maps.extend(track::maps(tracking));
     }

@@ -464,6 +464,41 @@ pub struct ProgStats {
     pub recursion_misses: u64,
 }
 
+/// The start of `struct bpf_link_info`, with what a perf event's link has in it.
+#[repr(C)]
+#[derive(Default)]
+struct LinkInfo {
+    kind: u32,
+    id: u32,
+    prog_id: u32,
+    pad: u32,
+    /// Of a perf event its kind, else other things.
+    event: u64,
+    other: u64,
+    /// Of a kprobe-multi link.
+    multi_missed: u64,
+    other_too: u64,
+    /// Of a kprobe.
+    kprobe_missed: u64,
+}
+const _: () = assert!(size_of::<LinkInfo>() == 56);
+
+/// How many hits the probes of `link` missed, because a probe was being handled on their CPU: what kprobes and fprobe count
+/// (`nmissed`), beside what [`prog_stats`] tells. Since Linux 6.7; 0 before, and for links of other kinds.
+pub fn link_missed(link: BorrowedFd<'_>) -> io::Result<u64> {
+    const BPF_LINK_TYPE_PERF_EVENT: u32 = 7;
+    const BPF_LINK_TYPE_KPROBE_MULTI: u32 = 8;
+    const BPF_PERF_EVENT_KPROBE: u32 = 3;
+    let mut info = LinkInfo::default();
+    let (bpf_fd, info_len) = (link.as_raw_fd() as u32, size_of::<LinkInfo>() as u32);
+    ObjGetInfo { bpf_fd, info_len, info: &raw mut info as u64 }.call()?;
+    Ok(match info.kind {
+        BPF_LINK_TYPE_KPROBE_MULTI => info.multi_missed,
+        BPF_LINK_TYPE_PERF_EVENT if info.event as u32 == BPF_PERF_EVENT_KPROBE => info.kprobe_missed,
+        _ => 0,
+    })
+}
+
 #[repr(C)]
 struct EnableStats {
     kind: u32,

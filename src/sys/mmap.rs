@@ -75,17 +75,16 @@ impl RingReader {
         Ok(unsafe { self.window.as_ptr().add((at - self.window_at) as usize) })
     }
 
-    /// Calls `each` with every record that is ready, at most `limit`, and says how many there were.
-    pub fn drain(&mut self, limit: usize, mut each: impl FnMut(&[u8])) -> io::Result<usize> {
+    /// How many bytes the kernel has ever written, and how many of them are consumed.
+    pub fn positions(&self) -> (u64, u64) {
+        (self.producer_position(), self.position)
+    }
+
+    /// Calls `each` with every record in front of the position `end` that is ready, at most `limit`, and says how many
+    /// there were.
+    pub fn drain(&mut self, limit: usize, end: u64, each: &mut dyn FnMut(&[u8])) -> io::Result<usize> {
         let mut count = 0;
-        let mut end = self.producer_position();
-        while count < limit {
-            if self.position == end {
-                end = self.producer_position();
-                if self.position == end {
-                    break;
-                }
-            }
+        while count < limit && self.position < end {
             let at = self.reach(HEADER)?;
             // SAFETY: `at` is 8-byte aligned and mapped; the header is an u32 that the kernel stores atomically
             // (smp_store_release in bpf_ringbuf_commit).
@@ -129,6 +128,32 @@ impl AsFd for RingReader {
     /// The map, readable for poll when the kernel was asked to wake us.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.map.as_fd()
+    }
+}
+
+#[cfg(test)]
+impl RingReader {
+    /// Reads `records` from a file that looks like a ring buffer of one page.
+    pub fn of_records(records: &[Vec<u8>]) -> RingReader {
+        use std::os::unix::fs::FileExt;
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let (page, number) = (page_size(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(format!("whither-ring-{}-{number}", std::process::id()));
+        let options = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path);
+        let file = options.expect("a file");
+        std::fs::remove_file(&path).expect("it is ours");
+        let data: Vec<u8> = records
+            .iter()
+            .flat_map(|record| {
+                assert!(record.len().is_multiple_of(8));
+                [&(record.len() as u64).to_le_bytes(), &record[..]].concat()
+            })
+            .collect();
+        assert!(data.len() <= page);
+        file.set_len(4 * page as u64).expect("room");
+        file.write_all_at(&(data.len() as u64).to_ne_bytes(), page as u64).expect("room");
+        file.write_all_at(&data, 2 * page as u64).expect("room");
+        RingReader::new(OwnedFd::from(file).as_fd(), page as u32).expect("it can be mapped")
     }
 }
 
@@ -188,7 +213,7 @@ impl PerfReader {
     }
 
     /// Calls `each` with the data of every sample that is ready, at most `limit`, and says how many there were.
-    pub fn drain(&mut self, limit: usize, mut each: impl FnMut(&[u8])) -> usize {
+    pub fn drain(&mut self, limit: usize, each: &mut dyn FnMut(&[u8])) -> usize {
         let head = self.word(DATA_HEAD).load(Ordering::Acquire);
         let mut tail = self.word(DATA_TAIL).load(Ordering::Relaxed);
         let mut count = 0;

@@ -3,7 +3,7 @@
 use whither::decode::{Function, Network, Ports};
 use whither::record::{Dump, Field};
 
-use super::machine::{STACK_FRAMES, Surroundings};
+use super::machine::{self, STACK_FRAMES, Surroundings};
 use super::objects::{Device, Objects, Route, Skb};
 use super::packets::{arp, ethernet, ipv4, ipv6, tagged, tcp, udp};
 use super::rig::{Hit, REASON, RETURN, Rig};
@@ -478,6 +478,44 @@ fn a_record_without_room_is_counted() {
         assert!(hit.event.is_none());
         assert_eq!(hit.outcome.lost, around.lost + 1, "{}", rig.programs);
     });
+}
+
+/// The end of a packet finds room when nothing else does, and is told apart by cookie, address or program.
+#[test]
+fn what_ends_a_packet_has_room_of_its_own() {
+    let skb = Skb::frame(&datagram(), 64);
+    let full = Surroundings { room: false, ..Surroundings::default() };
+    for (host, flags, without) in [
+        ("5.10-x86_64", "", &[][..]),
+        ("5.10-x86_64", "--backend fentry", &[]),
+        ("5.10-x86_64", "--backend tracepoint", &[]),
+        ("6.1-x86_64", "", &[]),
+        ("6.12-x86_64", "", &[]),
+        ("6.12-x86_64", "", &["cookie"]),
+        ("6.18-x86_64", "--backend tracepoint", &[]),
+    ] {
+        let functions = "ip_rcv|net_dev_queue|.*consume_skb|.*kfree_skb.*|sk_skb_reason_drop|skb_release_data";
+        let rig = Rig::new(host, &format!("--filter-func '{functions}' {flags} udp"), without);
+        let mut ends = 0;
+        for target in &rig.plan.targets {
+            let case = format!("{host} {flags} {without:?} {}", target.name);
+            let roomy = rig.hit(&target.name, &skb);
+            assert_eq!((roomy.outcome.spared, roomy.event.is_some()), (None, true), "{case}");
+            let hit = rig.hit_with(&target.name, &skb, &full);
+            let is_end = !["ip_rcv", "net_dev_queue", "skb_release_data"].contains(&target.name.as_str());
+            ends += usize::from(is_end);
+            if is_end {
+                assert_eq!(hit.outcome.spared, Some(machine::POSITION), "{case}\n{}", rig.programs);
+                assert_eq!((hit.event, hit.outcome.lost), (roomy.event, full.lost), "{case}");
+                let hit = rig.hit_with(&target.name, &skb, &Surroundings { spare: false, ..full.clone() });
+                assert!(hit.event.is_none());
+                assert_eq!(hit.outcome.lost, full.lost + 1, "{case}");
+            } else {
+                assert_eq!((hit.event.is_none(), hit.outcome.lost), (true, full.lost + 1), "{case}");
+            }
+        }
+        assert!((1..rig.plan.targets.len()).contains(&ends), "{host} {flags}: {ends} ends");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! memory that is not there.
 
 use asm::{AtomicOp, Helper, Imm64, MapRef, Op, Operand, Order, Program, Reg, Size};
+use whither::program::spare::SPARE;
 use whither::program::{COUNTERS, EVENTS, SCRATCH, SHARED, SILENT, counter};
 
 use super::model;
@@ -24,6 +25,8 @@ pub struct Surroundings {
     pub comm: [u8; 16],
     /// Whether there is room for a record.
     pub room: bool,
+    /// Whether there is room for the last record of a packet.
+    pub spare: bool,
     /// Whether the reader waits to be woken.
     pub reader_waits: bool,
     /// Records lost before.
@@ -42,6 +45,7 @@ impl Default for Surroundings {
             cpu: 3,
             comm: *b"curl\0\0\0\0\0\0\0\0\0\0\0\0",
             room: true,
+            spare: true,
             reader_waits: false,
             lost: 5,
             loads: false,
@@ -54,6 +58,8 @@ impl Default for Surroundings {
 pub struct Outcome {
     /// The record, if one was sent. Bytes that the program did not write are 0xee.
     pub record: Option<Vec<u8>>,
+    /// Where in the other ring buffer a record belongs that was sent by the spare one.
+    pub spared: Option<u64>,
     /// Whether the reader was woken.
     pub woken: bool,
     /// Records lost now.
@@ -81,6 +87,7 @@ pub fn run(program: &Program, context: &[u8], memory: &Memory, around: &Surround
             (SILENCE, vec![0; 8]),
             (ROOM, [vec![0; 8], vec![0xee; 8 << 10]].concat()),
         ],
+        spare: false,
         out: Outcome::default(),
     };
     machine.regs[1] = CONTEXT;
@@ -123,6 +130,9 @@ const ROOM: u64 = 0xffff_c900_0007_0000;
 /// What is on every stack.
 pub const STACK_FRAMES: [u64; 3] = [0xffff_ffff_8111_1111, 0xffff_ffff_8122_2222, 0xffff_ffff_8133_3333];
 
+/// How far the ring buffer is filled.
+pub const POSITION: u64 = 0x12_3456_7890;
+
 const EFAULT: i64 = -14;
 
 enum Step {
@@ -136,6 +146,8 @@ struct Machine<'m> {
     around: &'m Surroundings,
     memory: &'m Memory,
     own: [(u64, Vec<u8>); 7],
+    /// Whether the record lies in the spare ring buffer.
+    spare: bool,
     out: Outcome,
 }
 
@@ -272,16 +284,28 @@ impl Machine<'_> {
                 COUNTER
             }
             Helper::RingbufReserve => {
-                assert_eq!((map(r1), r3), (EVENTS, 0));
-                if !self.around.room {
+                assert_eq!(r3, 0);
+                assert!(map(r1) == EVENTS || (map(r1) == SPARE && !self.around.room));
+                self.spare = map(r1) == SPARE;
+                if !(if self.spare { self.around.spare } else { self.around.room }) {
                     return 0;
                 }
                 self.own[2].1 = vec![0xee; r2 as usize];
                 RECORD
             }
+            Helper::RingbufQuery => {
+                // BPF_RB_PROD_POS.
+                assert_eq!((map(r1), r2), (EVENTS, 3));
+                POSITION
+            }
             Helper::RingbufSubmit => {
                 assert_eq!(r1, RECORD);
-                self.out.record = Some(std::mem::take(&mut self.own[2].1));
+                let mut record = std::mem::take(&mut self.own[2].1);
+                if self.spare {
+                    let at = record.split_off(record.len() - 8);
+                    self.out.spared = Some(u64::from_le_bytes(at.try_into().expect("eight bytes")));
+                }
+                self.out.record = Some(record);
                 // BPF_RB_NO_WAKEUP and BPF_RB_FORCE_WAKEUP.
                 assert!(r2 == 1 || r2 == 2);
                 self.out.woken = r2 == 2;

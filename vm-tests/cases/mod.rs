@@ -39,6 +39,7 @@ cases! {
     drop_in_input,
     drop_in_output,
     drop_without_reason,
+    ends_survive_overload,
     every_filter_loads,
     every_option_loads,
     filter_ifname,
