@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::lexer::TokenKind;
+use crate::names::LookupError;
 use crate::words::Word;
 
 /// A part of the text: byte positions, the end not included.
@@ -134,6 +135,13 @@ pub enum ErrorKind {
         name: String,
         /// The most similar name there is.
         near: Option<String>,
+    },
+    /// Whether there is such a host could not be found out.
+    Lookup {
+        /// The name.
+        name: String,
+        /// Why not.
+        why: LookupError,
     },
     /// A port name that belongs to another transport protocol.
     PortOfOtherProtocol {
@@ -373,6 +381,7 @@ impl fmt::Display for ErrorKind {
             ErrorKind::OtherLink { word, needs } => write!(f, "{} is known only {needs}", Quoted(word)),
             ErrorKind::TooLarge(limit) => limit.fmt(f),
             ErrorKind::Unknown { what, name, .. } => what.unknown(f, Quoted(name)),
+            ErrorKind::Lookup { name, why } => why.explain(f, Quoted(name)),
             ErrorKind::PortOfOtherProtocol { name, owner } => write!(f, "port {} belongs to {owner}", Quoted(name)),
             ErrorKind::PortTooLarge(port) => write!(f, "there is no port {port}, the last one is 65535"),
             ErrorKind::TooLargeFor { what, value, max } => write!(f, "{value} is too large for {what}: at most {max}"),
@@ -416,6 +425,19 @@ impl NameKind {
             NameKind::EtherProtocol => write!(f, "no Ethernet protocol is named {name}"),
             NameKind::IsoProtocol => write!(f, "no ISO protocol is named {name}"),
             NameKind::LlcType => write!(f, "no LLC frame type is named {name}"),
+        }
+    }
+}
+
+impl LookupError {
+    fn explain(self, f: &mut fmt::Formatter<'_>, name: Quoted<'_>) -> fmt::Result {
+        match self {
+            LookupError::NotFound => NameKind::Host.unknown(f, name),
+            LookupError::NoServer => {
+                write!(f, "host {name} is not in /etc/hosts, and /etc/resolv.conf names no name server")
+            }
+            LookupError::NoAnswer => write!(f, "no name server answered about host {name}"),
+            LookupError::Failure => write!(f, "the name servers failed to look up host {name}"),
         }
     }
 }

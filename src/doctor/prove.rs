@@ -13,7 +13,7 @@ use crate::sys::stop::Stop;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io;
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,7 @@ pub struct Datagram {
 impl Datagram {
     /// Makes a socket for it.
     pub fn new() -> io::Result<Datagram> {
-        let socket = UdpSocket::bind(("127.0.0.1", 0))?;
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.set_nonblocking(true)?;
         let port = socket.local_addr()?.port();
         Ok(Datagram { socket, port })

@@ -9,6 +9,7 @@ use super::{Lower, link_protocol};
 use crate::ast::*;
 use crate::error::{Error, ErrorKind, NameKind};
 use crate::graph::Size;
+use crate::names::LookupError;
 
 impl Lower<'_> {
     pub fn host(&mut self, state: &State, qualifier: &Qualifier, id: &Id) -> Result<Formula, Error> {
@@ -91,10 +92,10 @@ impl Lower<'_> {
         if qualifier.protocol == Some(Protocol::Decnet) {
             return Err(self.wrong_id("a DECnet address such as 1.13", &Id::Name(name.to_string())));
         }
-        let addresses = self.names.host(name);
-        if addresses.is_empty() {
-            return Err(self.unknown(NameKind::Host, name, None));
-        }
+        let addresses = self.names.host(name).map_err(|error| match error {
+            LookupError::NotFound => self.unknown(NameKind::Host, name, None),
+            why => self.error(ErrorKind::Lookup { name: name.to_string(), why }),
+        })?;
         let mut tests = Vec::new();
         for address in addresses {
             match address {

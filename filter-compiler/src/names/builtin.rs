@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Names, Transport};
+use super::{LookupError, Names, Transport};
 use crate::words;
 
 /// Knows common services and the protocols of IANA, but no host. Answers are the same on every machine.
@@ -10,8 +10,8 @@ use crate::words;
 pub struct Builtin;
 
 impl Names for Builtin {
-    fn host(&self, _name: &str) -> Vec<IpAddr> {
-        Vec::new()
+    fn host(&self, _name: &str) -> Result<Vec<IpAddr>, LookupError> {
+        Err(LookupError::NotFound)
     }
 
     fn port(&self, name: &str, transport: Transport) -> Option<u16> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use super::{Builtin, Names, Transport};
+use super::{Builtin, LookupError, Names, Transport};
 use crate::words;
 
 /// The text of each file, `None` if it could not be read.
@@ -125,8 +125,8 @@ fn hosts(text: &str) -> HashMap<String, Vec<IpAddr>> {
 }
 
 impl Names for Files {
-    fn host(&self, name: &str) -> Vec<IpAddr> {
-        self.hosts.get(&name.to_ascii_lowercase()).cloned().unwrap_or_default()
+    fn host(&self, name: &str) -> Result<Vec<IpAddr>, LookupError> {
+        self.hosts.get(&name.to_ascii_lowercase()).cloned().ok_or(LookupError::NotFound)
     }
 
     fn port(&self, name: &str, transport: Transport) -> Option<u16> {
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(names.network("bench"), Some(0x0a01));
         assert_eq!(names.ether("router"), Some([0, 1, 2, 10, 11, 12]));
         assert_eq!(names.ether("short"), None);
-        assert_eq!(names.host("LocalHost").len(), 2);
+        assert_eq!(names.host("LocalHost").unwrap_or_default().len(), 2);
         assert_eq!(names.similar_port("htpp").as_deref(), Some("http"));
         assert_eq!(names.similar_protocol("icpm").as_deref(), Some("icmp"));
     }
@@ -206,6 +206,6 @@ mod tests {
         let names = Files::parse(&Texts::default());
         assert_eq!(names.port("ssh", Transport::Tcp), Some(22));
         assert_eq!(names.protocol("ospf"), Some(89));
-        assert!(names.host("localhost").is_empty());
+        assert_eq!(names.host("localhost"), Err(LookupError::NotFound));
     }
 }

@@ -1,20 +1,16 @@
-//! The names of the machine that we run on. The only code of this crate that touches the world.
+//! The names of the machine that we run on. With `dns`, the only code of this crate that touches the world.
 
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::IpAddr;
 use std::path::Path;
-use std::sync::{OnceLock, mpsc};
-use std::time::Duration;
+use std::sync::OnceLock;
 
-use super::{Files, Names, Texts, Transport};
+use super::{Files, LookupError, Names, Texts, Transport, dns};
 
-/// Reads /etc when the first name is asked for, and asks the C library's resolver for hosts.
+/// Reads /etc when the first name is asked for, and asks the name servers for hosts that are not there.
 #[derive(Debug, Default)]
 pub struct System {
     files: OnceLock<Files>,
 }
-
-/// How long a host may take to be found.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 impl System {
     /// Nothing is read yet.
@@ -38,31 +34,9 @@ impl System {
     }
 }
 
-/// Whether DNS could hold the name at all.
-fn is_host_name(name: &str) -> bool {
-    name.len() <= 253 && name.split('.').all(|label| label.len() <= 63)
-}
-
 impl Names for System {
-    fn host(&self, name: &str) -> Vec<IpAddr> {
-        let known = self.files().host(name);
-        if !known.is_empty() || !is_host_name(name) {
-            return known;
-        }
-        // The resolver cannot be interrupted; a thread that is still waiting ends with the process.
-        let (sender, receiver) = mpsc::channel();
-        let asked = (name.to_string(), 0);
-        std::thread::spawn(move || {
-            let mut found: Vec<IpAddr> = Vec::new();
-            for address in asked.to_socket_addrs().into_iter().flatten().map(|address| address.ip()) {
-                if !found.contains(&address) {
-                    found.push(address);
-                }
-            }
-            // Nobody listens after the time limit.
-            let _ = sender.send(found);
-        });
-        receiver.recv_timeout(PATIENCE).unwrap_or_default()
+    fn host(&self, name: &str) -> Result<Vec<IpAddr>, LookupError> {
+        self.files().host(name).or_else(|_| dns::lookup(name))
     }
 
     fn port(&self, name: &str, transport: Transport) -> Option<u16> {
