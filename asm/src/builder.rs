@@ -238,6 +238,11 @@ impl Asm {
         self.push(op, None, None, Location::caller());
     }
 
+    /// How many instructions there are so far.
+    pub fn count(&self) -> usize {
+        self.insns.len()
+    }
+
     /// Resolves the labels and checks all that can be checked without a kernel.
     ///
     /// The error is the first one in the order of the instructions, after those of single calls.

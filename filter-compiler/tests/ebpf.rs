@@ -217,3 +217,15 @@ fn chains_of_headers_have_a_limit() {
         }
     }
 }
+
+/// Found by fuzzing: every place behind a `geneve` is computed from those before it, time and again.
+#[test]
+fn a_filter_that_no_jump_can_leave_is_refused_early() {
+    for tunnels in 1..=4 {
+        let text = vec!["geneve"; tunnels].join(" and ");
+        let graph = compile(&text, LinkType::En10Mb, &names::Builtin).expect("a filter");
+        let emitted = Interpreted::new(&graph, Access::SecondRead).map(drop);
+        let too_long = "the filter takes more than 32000 instructions of eBPF".to_string();
+        assert_eq!(emitted, if tunnels < 4 { Ok(()) } else { Err(too_long) }, "{text}");
+    }
+}

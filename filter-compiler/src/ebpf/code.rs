@@ -11,6 +11,8 @@ use crate::graph::{Base, Chain, Comparison, Graph, IpVersion, Node, NodeId, Oper
 
 /// Intermediate results that may be on the stack at a time; classic BPF has 16 cells.
 const SPILLS: usize = 16;
+/// Instructions of one filter: jumps out of it reach 32,767, and the caller has some of its own.
+const LONGEST: usize = 32_000;
 /// Headers of a chain that are followed.
 const CHAIN_STEPS: usize = 8;
 
@@ -40,9 +42,13 @@ pub fn emit(graph: &Graph, a: &mut Asm, access: &mut dyn PacketAccess, reject: L
         Target::Node(root) => {
             code.entry[root.index()] = Some(State::default());
             let order = order(graph, root);
+            let start = a.count();
             for (at, &id) in order.iter().enumerate() {
                 let next = order.get(at + 1).map_or(Target::Accept, |&id| Target::Node(id));
                 code.node(a, id, next);
+                if a.count() - start > LONGEST {
+                    return Err(Error::TooLong(LONGEST));
+                }
             }
         }
     }

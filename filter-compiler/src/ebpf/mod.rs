@@ -146,6 +146,8 @@ pub enum Error {
     Missing(Metadata),
     /// An arithmetic expression has more than so many intermediate results at a time.
     TooDeep(usize),
+    /// The filter takes more than so many instructions.
+    TooLong(usize),
 }
 
 impl fmt::Display for Error {
@@ -160,6 +162,7 @@ impl fmt::Display for Error {
                 write!(f, "the filter asks for {what}, which is not known here")
             }
             Error::TooDeep(limit) => write!(f, "the filter computes with more than {limit} intermediate results"),
+            Error::TooLong(limit) => write!(f, "the filter takes more than {limit} instructions of eBPF"),
         }
     }
 }
