@@ -72,8 +72,8 @@ impl Error {
     pub fn is_ours(&self) -> bool {
         match self {
             Error::Plan(error) => {
-                use PlanError::{Expression, Field, Inner, NotYet};
-                matches!(error, NotYet(_) | Expression(_) | Inner { .. } | Field { .. })
+                use PlanError::{Expression, Field, Inner, NoMaps};
+                matches!(error, NoMaps { .. } | Expression(_) | Inner { .. } | Field { .. })
             }
             _ => self.is_stop() || matches!(self, Error::Program(_) | Error::Symbols(_) | Error::File { .. }),
         }

@@ -1,7 +1,7 @@
 //! Blueprints past the verifier: descriptors of maps and programs.
 
 use crate::program::{Blueprint, MapSpec, Programs};
-use crate::sys::bpf::{self, ProgLoad};
+use crate::sys::bpf::{self, ProgLoad, ProgType};
 use crate::sys::stop::Stop;
 use asm::MapRef;
 use std::fmt;
@@ -28,6 +28,8 @@ pub struct Program {
     pub fd: OwnedFd,
     /// Its name.
     pub name: String,
+    /// Kind of program.
+    pub kind: ProgType,
     /// Indices into the plan's targets.
     pub targets: Vec<u32>,
 }
@@ -131,10 +133,7 @@ pub fn load(blueprints: &Programs, stop: &Stop) -> Result<Loaded, LoadError> {
             return Err(LoadError::Stopped);
         }
         match (load_program(blueprint, &maps, None), &blueprint.targets[..]) {
-            (Ok(fd), targets) => {
-                let name = blueprint.code.name().to_owned();
-                programs.push(Program { fd, name, targets: targets.to_vec() });
-            }
+            (Ok(fd), _) => programs.push(program(blueprint, fd)),
             (Err(error), &[target]) if blueprint.own_target => {
                 refused.push((target, error));
                 // Nobody waits for hundreds of refusals of one and the same kind.
@@ -147,13 +146,18 @@ pub fn load(blueprints: &Programs, stop: &Stop) -> Result<Loaded, LoadError> {
     }
     let follow = |blueprint: &Blueprint| {
         let fd = load_program(blueprint, &maps, None)?;
-        Ok(Program { fd, name: blueprint.code.name().to_owned(), targets: blueprint.targets.clone() })
+        Ok(program(blueprint, fd))
     };
     let trackers = blueprints.trackers.iter().map(follow).collect();
     if programs.is_empty() && !refused.is_empty() {
         return Err(refused.swap_remove(0).1);
     }
     Ok(Loaded { maps, programs, refused, trackers })
+}
+
+fn program(blueprint: &Blueprint, fd: OwnedFd) -> Program {
+    let (kind, targets) = (blueprint.kind, blueprint.targets.clone());
+    Program { fd, name: blueprint.code.name().to_owned(), kind, targets }
 }
 
 /// After so many programs of one target, and not one that loads, the others are not tried.
@@ -168,7 +172,7 @@ impl Loaded {
     /// Loads one more program, which traces the BPF program `traced`, with the maps of the others.
     pub fn load_for(&self, blueprint: &Blueprint, traced: BorrowedFd<'_>) -> Result<Program, LoadError> {
         let fd = load_program(blueprint, &self.maps, Some(traced))?;
-        Ok(Program { fd, name: blueprint.code.name().to_owned(), targets: blueprint.targets.clone() })
+        Ok(program(blueprint, fd))
     }
 }
 

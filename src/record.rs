@@ -111,6 +111,31 @@ pub mod place {
     pub const APPENDED: (u32, u32) = (22, 2);
 }
 
+/// What comes behind the record of a call that works on a BPF map: where each part starts, in bytes from the end of the
+/// record, and its size. Behind other records there are zeros, or a few bytes of nothing in front of [`map::STATE`].
+pub mod map {
+    /// The map's name, NUL-padded.
+    pub const NAME: (u32, u32) = (0, 16);
+    /// u32. The map's id.
+    pub const ID: (u32, u32) = (16, 4);
+    /// u32. Kind of map (`enum bpf_map_type`).
+    pub const KIND: (u32, u32) = (20, 4);
+    /// u32. Size of a key in bytes.
+    pub const KEY_SIZE: (u32, u32) = (24, 4);
+    /// u32. Size of a value in bytes.
+    pub const VALUE_SIZE: (u32, u32) = (28, 4);
+    /// u64. 0 if this is not such a record, 1 with a key alone, 2 with a key and a value.
+    pub const STATE: (u32, u32) = (32, 8);
+    /// The first bytes of the key.
+    pub const KEY: (u32, u32) = (40, MOST);
+    /// The first bytes of the value.
+    pub const VALUE: (u32, u32) = (40 + MOST, MOST);
+    /// Bytes of all parts.
+    pub const SIZE: u32 = 40 + 2 * MOST;
+    /// As much as is shown of a key, and of a value.
+    pub const MOST: u32 = 256;
+}
+
 /// Most bytes of a packet that come behind a record.
 pub const APPENDED_BYTES: u32 = 256;
 
@@ -221,6 +246,8 @@ pub struct Layout {
     /// Where they start.
     values_at: u32,
     size: u32,
+    /// Whether [`map`] comes behind some records.
+    maps: bool,
     /// How programs that serve many functions tell which one was hit.
     pub identity: Identity,
 }
@@ -238,7 +265,15 @@ impl Layout {
             }
         }
         let size = end.next_multiple_of(8);
-        Layout { offsets, dumps: [None; 2], values: [Vec::new(), Vec::new()], values_at: size, size, identity }
+        Layout {
+            offsets,
+            dumps: [None; 2],
+            values: [Vec::new(), Vec::new()],
+            values_at: size,
+            size,
+            maps: false,
+            identity,
+        }
     }
 
     /// The same with a whole structure of `size` bytes. To be called before [`Layout::with_values`].
@@ -247,6 +282,17 @@ impl Layout {
         self.size += size.next_multiple_of(8);
         self.values_at = self.size;
         self
+    }
+
+    /// The same with [`map`] behind some records.
+    pub fn with_maps(self) -> Layout {
+        Layout { maps: true, ..self }
+    }
+
+    /// The parts of [`map`] behind `record`, which has [`Layout::room`]; `None` if it is about no map.
+    pub fn map_part<'r>(&self, record: &'r [u8]) -> Option<&'r [u8]> {
+        let part = record.get(self.size as usize..).filter(|part| self.maps && part.len() >= map::SIZE as usize)?;
+        part[map::STATE.0 as usize..][..map::STATE.1 as usize].iter().any(|&byte| byte != 0).then_some(part)
     }
 
     /// Where a whole structure starts, and its size in bytes; `None` if this run does not have it.
@@ -301,7 +347,7 @@ impl Layout {
 
     /// Size of what the reader hands on for a record: the record and room for what comes behind it.
     pub fn room(&self) -> u32 {
-        self.size + if self.has(Field::Place) { APPENDED_BYTES } else { 0 }
+        self.size + if self.has(Field::Place) { APPENDED_BYTES } else { 0 } + if self.maps { map::SIZE } else { 0 }
     }
 
     /// Size of a record in bytes, a multiple of 8.
@@ -339,6 +385,9 @@ impl fmt::Display for Layout {
             if let Some((offset, size)) = dump {
                 writeln!(f, "  {offset:>3} {size:>2} struct {name}")?;
             }
+        }
+        if self.maps {
+            writeln!(f, "  {:>3} {:>2} map, key and value, behind some records", self.size, map::SIZE)?;
         }
         for (name, places) in ["skb", "xdp"].into_iter().zip(&self.values) {
             for Place { offset, size, known } in places {

@@ -27,7 +27,6 @@ fn every_plan_is_as_its_file_says() {
 fn plan(case: &Case) -> Result<String, Error> {
     let name = case.get("host");
     let args = recorded::args(case.get("args"));
-    make::check(&args)?;
     let packet = make::expression(&args)?;
     let host = recorded::host(name, &args, &case.words("without").collect::<Vec<_>>())?;
     let rungs = make::ladder(&args, &host);

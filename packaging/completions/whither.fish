@@ -55,7 +55,7 @@ complete -c whither -n "__fish_whither_needs_command" -l output-skb-metadata -d 
 complete -c whither -n "__fish_whither_needs_command" -l output-xdp-metadata -d 'values of C expressions on the xdp_buff, such as xdp->rxq->dev->ifindex' -r
 complete -c whither -n "__fish_whither_needs_command" -l output-skb -d 'the whole sk_buff, member by member' -r
 complete -c whither -n "__fish_whither_needs_command" -l output-skb-shared-info -d 'the whole skb_shared_info, member by member' -r
-complete -c whither -n "__fish_whither_needs_command" -l output-bpfmap -d 'BPF map, key and value of map helper functions' -r
+complete -c whither -n "__fish_whither_needs_command" -l output-bpfmap -d 'what BPF programs do to maps for a packet: map, key and value (needs fentry, Linux 5.5)' -r
 complete -c whither -n "__fish_whither_needs_command" -l output-json -d 'one JSON object per line' -r
 complete -c whither -n "__fish_whither_needs_command" -l output-limit-lines -d 'stop after N lines; 0: never' -r
 complete -c whither -n "__fish_whither_needs_command" -l output-file -d 'write to this file instead of standard output, and rotate it; SIGHUP opens it again' -r

@@ -7,7 +7,7 @@ use crate::load::Loaded;
 use crate::plan::{Backend, Plan};
 use crate::program::cookie;
 use crate::record::Identity;
-use crate::sys::bpf;
+use crate::sys::bpf::{self, ProgType};
 use crate::sys::perf_event::{self, Place};
 use crate::sys::stop::Stop;
 use std::io;
@@ -68,7 +68,7 @@ impl Background {
 pub fn attach(loaded: &Loaded, plan: &Arc<Plan>, stop: &Stop) -> Result<Hooks, AttachError> {
     let pmu = pmu()?;
     let mut work = Vec::new();
-    for program in &loaded.programs {
+    for program in loaded.programs.iter().filter(|program| program.kind == ProgType::Kprobe) {
         let fd = Arc::new(program.fd.try_clone().map_err(|error| unusable("copying a descriptor", error))?);
         for &target in &program.targets {
             work.extend(plan.targets[target as usize].addresses.iter().map(|&address| (target, address, fd.clone())));

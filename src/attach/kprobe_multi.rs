@@ -4,7 +4,7 @@ use super::{AttachError, Hooks, Refused};
 use crate::load::Loaded;
 use crate::plan::{Backend, Plan};
 use crate::program::cookie;
-use crate::sys::bpf::{self, Site};
+use crate::sys::bpf::{self, ProgType, Site};
 use crate::sys::stop::Stop;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// Attaches every program to all its targets, leaving out those that the kernel refuses.
 pub fn attach(loaded: &Loaded, plan: &Plan, stop: &Stop) -> Result<Hooks, AttachError> {
     let mut hooks = Hooks::new();
-    for program in &loaded.programs {
+    for program in loaded.programs.iter().filter(|program| program.kind == ProgType::Kprobe) {
         let sites: Vec<(u32, Site)> = program
             .targets
             .iter()

@@ -90,6 +90,9 @@ pub fn attach(loaded: &Loaded, plan: &Arc<Plan>, stop: &Stop) -> Result<Hooks, A
     let mut all = targets(loaded, plan, stop)?;
     all.links.append(&mut hooks.links);
     all.blind.append(&mut hooks.blind);
+    if let (Some(maps), Backend::KprobeMulti | Backend::Kprobe) = (&plan.maps, plan.backend) {
+        tracing::maps(loaded, maps, &mut all);
+    }
     if plan.backend == Backend::Tracepoint {
         track::attach(loaded, plan, &mut all)?;
     }

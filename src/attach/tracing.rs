@@ -3,12 +3,31 @@
 
 use super::{AttachError, Hooks, Refused};
 use crate::load::Loaded;
+use crate::plan::maps::Maps;
 use crate::plan::{Backend, Memory, Plan};
 use crate::sys::bpf;
 use crate::sys::stop::Stop;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::AsFd;
+
+/// Attaches the programs for functions that work on maps, which take fentry whatever the backend is.
+pub fn maps(loaded: &Loaded, maps: &Maps, hooks: &mut Hooks) {
+    for (target, error) in &loaded.refused {
+        hooks.refused.push(Refused { target: *target, error: io::Error::other(error.to_string()) });
+    }
+    for program in &loaded.programs {
+        for &target in program.targets.iter().filter(|&&target| maps.has(target)) {
+            match bpf::raw_tracepoint_open(program.fd.as_fd(), None) {
+                Ok(link) => {
+                    hooks.links.push(link);
+                    hooks.attached += 1;
+                }
+                Err(error) => hooks.refused.push(Refused { target, error }),
+            }
+        }
+    }
+}
 
 /// Attaches every program to what it was loaded for.
 pub fn attach(loaded: &Loaded, plan: &Plan, stop: &Stop) -> Result<Hooks, AttachError> {

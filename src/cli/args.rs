@@ -155,7 +155,7 @@ pub struct Args {
     #[arg(long, help_heading = "Columns")]
     pub output_skb_shared_info: bool,
 
-    /// BPF map, key and value of map helper functions
+    /// what BPF programs do to maps for a packet: map, key and value (needs fentry, Linux 5.5)
     #[arg(long, help_heading = "Columns")]
     pub output_bpfmap: bool,
 

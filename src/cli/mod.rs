@@ -80,7 +80,8 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, Misuse
         *list = list.iter().flat_map(|items| values::list(items).unwrap_or_default()).collect();
     }
     args.netns_names_max_length = args.netns_names_max_length.max(10);
-    args.filter_track_skb_by_stackid |= args.filter_track_bpf_helpers || !args.filter_non_skb_funcs.is_empty();
+    args.filter_track_skb_by_stackid |=
+        args.filter_track_bpf_helpers || args.output_bpfmap || !args.filter_non_skb_funcs.is_empty();
     Ok(Command::Trace(Box::new(args)))
 }
 

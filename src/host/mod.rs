@@ -12,6 +12,7 @@ pub mod functions;
 pub mod kallsyms;
 pub mod life;
 pub mod lines;
+pub mod map_functions;
 pub mod modules;
 pub mod netns;
 pub mod packed;

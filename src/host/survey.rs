@@ -5,6 +5,7 @@ use super::features::{Features, Lockdown};
 use super::functions::{self, List};
 use super::kallsyms::Source;
 use super::life::LIFE;
+use super::map_functions::MAP_FUNCTIONS;
 use super::resolve::Reading;
 use super::{
     Finder, ListError, LoadError, NameSet, Roots, SkbFunction, Symbols, SymbolsError, Targets, modules, netns,
@@ -200,6 +201,11 @@ impl Host {
         };
         for name in callees.iter().flat_map(|callees| &callees.names) {
             functions.add(&btf, Arch::HOST, None, name);
+        }
+        if args.output_bpfmap && args.filter_non_skb_funcs.is_empty() && callees.is_none() {
+            for name in MAP_FUNCTIONS {
+                functions.add(&btf, Arch::HOST, None, name);
+            }
         }
         let module_names = if args.all_kmods { modules::list(&roots.sys) } else { args.kmods.clone() };
         for name in &module_names {

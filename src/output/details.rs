@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use crate::btf::{Btf, Look, Struct, TypeId, show};
-use crate::decode::{self, Event};
+use crate::decode::{self, Event, Function};
 use crate::names::{Names, TargetKind, clean};
 use crate::plan::fields::Fields;
+use crate::plan::maps::Maps;
 use crate::plan::{Backend, Plan};
-use crate::record::{Dump, Field, Layout, Object, Place};
+use crate::record::{Dump, Field, Layout, Object, Place, map};
 
-use super::extra::{Extra, Label, Metadata};
+use super::extra::{Extra, Label, MapEntry, Metadata};
 use super::stack::{self, Entry};
 use super::value::Values;
 
@@ -23,6 +24,7 @@ pub struct Details {
     types: [Option<TypeId>; 2],
     /// How the programs of this run are entered, those for BPF programs excepted.
     entry: Entry,
+    maps: Option<Maps>,
     values: Values,
     frames: Vec<u64>,
     dumps: [String; 2],
@@ -62,6 +64,7 @@ impl Details {
                 Backend::Tracepoint => Entry::Tracepoint,
                 Backend::Kprobe | Backend::KprobeMulti => Entry::Registers,
             },
+            maps: plan.maps.clone(),
             values: Values::default(),
             frames: Vec::new(),
             dumps: Default::default(),
@@ -69,7 +72,7 @@ impl Details {
     }
 
     /// The details of a record; completes `event`, which was read from it.
-    pub fn of(&mut self, record: &[u8], event: &mut Event, names: &Names) -> Extra<'_> {
+    pub fn of<'e>(&'e mut self, record: &'e [u8], event: &mut Event, names: &Names) -> Extra<'e> {
         let layout = &self.layout;
         let program = names.functions.program(event.function).map(|program| program.kind);
         let object = if program == Some(TargetKind::Xdp) { Object::Xdp } else { Object::Skb };
@@ -113,6 +116,10 @@ impl Details {
             }
             (extra.skb, extra.shared_info) = (self.dumps[0].as_bytes(), self.dumps[1].as_bytes());
         }
+        if let (Some(maps), Some(part), Function::Index(target)) = (&self.maps, layout.map_part(record), event.function)
+        {
+            extra.map = map_entry(maps, part, target);
+        }
         let Shown { fields, labels } = &self.objects[object as usize];
         if !fields.is_empty() {
             self.values.clear();
@@ -123,6 +130,24 @@ impl Details {
         }
         extra
     }
+}
+
+/// What a record says about a map, whose call is the target with this index.
+fn map_entry<'r>(maps: &Maps, part: &'r [u8], target: u32) -> Option<MapEntry<'r>> {
+    let bytes = |(from, size): (u32, u32)| part.get(from as usize..(from + size) as usize);
+    let number = |part| bytes(part).and_then(|bytes| bytes.first_chunk()).map(|bytes| u32::from_ne_bytes(*bytes));
+    let first = |part, size: u32| bytes(part).map(|bytes| &bytes[..bytes.len().min(size as usize)]);
+    let (key_size, value_size) = (number(map::KEY_SIZE)?, number(map::VALUE_SIZE)?);
+    let call = maps.calls.iter().find(|call| call.target == target)?;
+    let has_value = number(map::STATE)? == 2 && call.value.is_true_for(number(map::KIND)?);
+    Some(MapEntry {
+        id: number(map::ID)?,
+        name: bytes(map::NAME)?,
+        key_size,
+        value_size,
+        key: first(map::KEY, key_size)?,
+        value: if has_value { first(map::VALUE, value_size) } else { None },
+    })
 }
 
 impl Shown {

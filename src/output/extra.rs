@@ -54,8 +54,8 @@ pub struct MapEntry<'e> {
     pub value_size: u32,
     /// The key's bytes, as many as were read.
     pub key: &'e [u8],
-    /// The value's bytes, as many as were read.
-    pub value: &'e [u8],
+    /// The value's bytes, as many as were read; `None` if there is none: nothing was found, or it was deleted.
+    pub value: Option<&'e [u8]>,
 }
 
 impl MapEntry<'_> {
@@ -70,13 +70,18 @@ impl MapEntry<'_> {
         decimal(out, self.id.into());
         out.extend_from_slice(b"\nmap_name: ");
         out.extend_from_slice(self.clean_name().as_bytes());
-        for (title, size, bytes) in
-            [(&b"\nkey("[..], self.key_size, self.key), (b"value(", self.value_size, self.value)]
-        {
+        let value = self.value.unwrap_or_default();
+        for (title, size, bytes) in [(&b"\nkey("[..], self.key_size, self.key), (b"value(", self.value_size, value)] {
             out.extend_from_slice(title);
             decimal(out, size.into());
             out.extend_from_slice(b"):\n");
             hexdump(out, bytes);
+            let more = u64::from(size).saturating_sub(bytes.len() as u64);
+            if more > 0 && !bytes.is_empty() {
+                out.extend_from_slice(b"... ");
+                decimal(out, more);
+                out.extend_from_slice(b" more bytes\n");
+            }
         }
     }
 }
@@ -123,14 +128,19 @@ mod tests {
     #[test]
     fn a_map_entry_is_dumped_as_hexdump_does() {
         let value: Vec<u8> = (60..78).collect();
-        let map = MapEntry { id: 7, name: b"ct\0\0", key_size: 4, value_size: 18, key: &[1, 2, 3, 4], value: &value };
+        let name = b"ct\0\0";
+        let map = MapEntry { id: 7, name, key_size: 4, value_size: 20, key: &[1, 2, 3, 4], value: Some(&value) };
         let mut out = Vec::new();
         map.text(&mut out);
         let want = "\nmap_id: 7\nmap_name: ct\nkey(4):\n\
             00000000  01 02 03 04                                       |....|\n\
-            value(18):\n\
+            value(20):\n\
             00000000  3c 3d 3e 3f 40 41 42 43  44 45 46 47 48 49 4a 4b  |<=>?@ABCDEFGHIJK|\n\
-            00000010  4c 4d                                             |LM|\n";
+            00000010  4c 4d                                             |LM|\n\
+            ... 2 more bytes\n";
         assert_eq!(String::from_utf8(out).unwrap(), want);
+        let mut out = Vec::new();
+        MapEntry { value: None, ..map }.text(&mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), want.split("00000000  3c").next().unwrap());
     }
 }

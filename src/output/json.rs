@@ -238,7 +238,10 @@ fn map(out: &mut Vec<u8>, entry: &MapEntry<'_>) {
     decimal(out, entry.id.into());
     out.extend_from_slice(b",\"name\":");
     string(out, |out| out.extend_from_slice(entry.clean_name().as_bytes()));
-    for (key, bytes) in [(",\"key\":\"", entry.key), (",\"value\":\"", entry.value)] {
+    let sizes = [(",\"key_size\":", entry.key_size), (",\"value_size\":", entry.value_size)];
+    sizes.iter().for_each(|&(key, size)| number(out, key, size.into()));
+    for (key, bytes) in [(",\"key\":\"", Some(entry.key)), (",\"value\":\"", entry.value)] {
+        let Some(bytes) = bytes else { continue };
         out.extend_from_slice(key.as_bytes());
         bytes.iter().for_each(|byte| hex_fixed(out, (*byte).into(), 2));
         out.push(b'"');

@@ -2,6 +2,7 @@
 
 use super::fields::Fields;
 use super::kernel::Kernel;
+use super::maps::Maps;
 use super::track::{Programs, Stacks, Tracking};
 use super::{Backend, Columns, Filters, Memory, Plan, PlanError, Target, Transport, targets};
 use crate::btf::{PointerSet, Struct};
@@ -14,17 +15,6 @@ use filter_compiler::{Graph, LinkType};
 
 /// How many functions fentry is tried on without being asked for: each takes the kernel 10 to 150 ms.
 const FENTRY_LIMIT: usize = 64;
-
-/// Refuses what is not there yet, before anything is read.
-pub fn check(args: &Args) -> Result<(), PlanError> {
-    match args.given().iter().map(|flag| flag.as_str()).find_map(|flag| NOT_YET.iter().find(|&&known| known == flag)) {
-        Some(flag) => Err(PlanError::NotYet(flag)),
-        None => Ok(()),
-    }
-}
-
-/// Flags whose features do not exist yet.
-const NOT_YET: [&str; 1] = ["--output-bpfmap"];
 
 /// The ways in that are worth trying on `host`, the best first. The last one that works is taken, so even one that
 /// cannot is in the list, for its reason to be told.
@@ -60,6 +50,7 @@ impl Plan {
         if targets.is_empty() && !(args.filter_trace_tc || args.filter_trace_xdp) {
             return Err(nothing(args, host, backend));
         }
+        let maps = maps(args, host, &targets)?;
         let columns = Columns {
             time: args.timestamp != Timestamp::None,
             meta: args.output_meta,
@@ -84,6 +75,7 @@ impl Plan {
         let xdp = Fields::new(&host.btf, Object::Xdp, args.filter_xdp_expr.as_deref(), &args.output_xdp_metadata)?;
         let layout = with_dumps(columns.layout(identity), args, host, memory)?;
         let layout = layout.with_values(Object::Skb, skb.sizes()).with_values(Object::Xdp, xdp.sizes());
+        let layout = if maps.is_some() { layout.with_maps() } else { layout };
         let [inner_link, inner_network] = inner(args)?;
         let (mark, netns, ifindex) = (args.filter_mark, host.netns, host.ifindex);
         let filters = Filters { mark, netns, ifindex, packet, inner_link, inner_network };
@@ -92,7 +84,19 @@ impl Plan {
         let follow_late = (late && !all).then_some(args.track_table_size);
         let tracking = if late { None } else { tracking(args, host, backend, memory, all)? };
         let transport = transport(args, host, memory);
-        Ok(Plan { backend, memory, transport, targets, filters, tracking, follow_late, skb, xdp, layout, kernel })
+        Ok(Plan { backend, memory, transport, targets, filters, tracking, follow_late, maps, skb, xdp, layout, kernel })
+    }
+}
+
+/// What is shown of BPF maps, if anything is to be.
+fn maps(args: &Args, host: &Host, targets: &[Target]) -> Result<Option<Maps>, PlanError> {
+    if !args.output_bpfmap {
+        return Ok(None);
+    }
+    match &host.features.fentry {
+        Some(Ok(())) => Maps::find(&host.btf, targets).map(Some),
+        Some(Err(error)) => Err(PlanError::NoMaps { why: error.to_string() }),
+        None => Err(PlanError::NoMaps { why: PlanError::ForeignTypes.to_string() }),
     }
 }
 
@@ -256,7 +260,7 @@ fn trampolines(args: &Args, host: &Host) -> Vec<Target> {
         return targets;
     }
     if host.wanted.is_all() {
-        targets.retain(|target| targets::MAIN.contains(&target.name.as_str()));
+        targets.retain(|target| target.skb_arg == 0 || targets::MAIN.contains(&target.name.as_str()));
     }
     targets::most_telling_first(&mut targets);
     targets.truncate(FENTRY_LIMIT);

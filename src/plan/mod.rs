@@ -3,6 +3,7 @@
 pub mod fields;
 pub mod kernel;
 pub mod make;
+pub mod maps;
 pub mod targets;
 pub mod track;
 
@@ -12,6 +13,7 @@ use crate::record::{Field, Identity, Layout};
 use fields::Fields;
 use filter_compiler::Graph;
 use kernel::Kernel;
+use maps::Maps;
 use std::fmt;
 pub use targets::Target;
 use track::Tracking;
@@ -31,6 +33,8 @@ pub struct Plan {
     pub filters: Filters,
     /// What follows a packet that matched once.
     pub tracking: Option<Tracking>,
+    /// What is shown of BPF maps.
+    pub maps: Option<Maps>,
     /// The user's expressions about skbs.
     pub skb: Fields,
     /// The user's expressions about XDP buffers.
@@ -213,6 +217,9 @@ impl fmt::Display for Plan {
             write!(f, "{tracking}")?;
         }
         write!(f, "{}{}{}", self.skb, self.xdp, self.layout)?;
+        if let Some(maps) = &self.maps {
+            write!(f, "{maps}")?;
+        }
         for target in &self.targets {
             writeln!(f, "target   {target}")?;
         }
@@ -223,8 +230,11 @@ impl fmt::Display for Plan {
 /// Why there is nothing to trace, or why it cannot be said what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlanError {
-    /// A flag whose feature does not exist yet.
-    NotYet(&'static str),
+    /// Functions that work on maps cannot be hooked.
+    NoMaps {
+        /// Why not.
+        why: String,
+    },
     /// The packet expression is wrong.
     Expression(filter_compiler::Error),
     /// An expression about the packet inside a tunnel is wrong.
@@ -289,7 +299,7 @@ pub enum PlanError {
 impl fmt::Display for PlanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PlanError::NotYet(flag) => write!(f, "{flag} is not implemented yet"),
+            PlanError::NoMaps { why } => write!(f, "--output-bpfmap needs fentry (Linux 5.5 on x86_64): {why}"),
             PlanError::Expression(error) => f.write_str(error.render().trim_start_matches("error: ").trim_end()),
             PlanError::Inner { flag, error } => {
                 write!(f, "{flag}: {}", error.render().trim_start_matches("error: ").trim_end())

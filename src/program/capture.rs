@@ -46,24 +46,31 @@ pub fn unless_silent(a: &mut Asm, end: Label) {
 /// In: R6 = context, R7 = skb, `view` open for [`wanted`], the slots of `packet`. Clobbers everything; ends by
 /// jumping to `end` or falling through to it.
 pub fn send(a: &mut Asm, plan: &Plan, entry: &Entry, view: &View, packet: Packet, end: Label) {
-    send_filled(a, plan, entry, end, &mut |a| {
-        head(a, plan, entry);
-        whole::stack(a, &plan.layout, entry);
-        skb_fields(a, plan, view);
-        devices(a, plan, view);
-        headers(a, plan, view, packet);
-        whole::skb(a, plan, view);
-        fields::store(a, plan, &plan.skb, Object::Skb, view);
-    });
+    send_filled(a, plan, entry, end, &mut |a| of_packet(a, plan, entry, view, packet));
+}
+
+/// Fills the record at R9 as [`send`] does.
+pub fn of_packet(a: &mut Asm, plan: &Plan, entry: &Entry, view: &View, packet: Packet) {
+    head(a, plan, entry);
+    whole::stack(a, &plan.layout, entry);
+    skb_fields(a, plan, view);
+    devices(a, plan, view);
+    headers(a, plan, view, packet);
+    whole::skb(a, plan, view);
+    fields::store(a, plan, &plan.skb, Object::Skb, view);
 }
 
 /// As [`send`]; `fill` emits what fills the record at R9.
 pub fn send_filled(a: &mut Asm, plan: &Plan, entry: &Entry, end: Label, fill: &mut dyn FnMut(&mut Asm)) {
-    let layout = &plan.layout;
+    send_longer(a, plan, entry, plan.layout.size(), end, fill);
+}
+
+/// As [`send_filled`], of `size` bytes: the record and what comes behind it.
+pub fn send_longer(a: &mut Asm, plan: &Plan, entry: &Entry, size: u32, end: Label, fill: &mut dyn FnMut(&mut Asm)) {
     let lost = a.label();
     match plan.transport {
-        Transport::Ring { .. } => spare::reserve(a, plan, entry, lost),
-        Transport::Perf { .. } => make_room(a, layout, entry, lost),
+        Transport::Ring { .. } => spare::reserve(a, plan, entry, size, lost),
+        Transport::Perf { .. } => make_room(a, size, entry, lost),
     }
     fill(a);
     match plan.transport {
@@ -72,8 +79,8 @@ pub fn send_filled(a: &mut Asm, plan: &Plan, entry: &Entry, end: Label, fill: &m
             a.jump(end);
         }
         Transport::Perf { .. } => {
-            output(a, layout);
-            give_back(a, layout);
+            output(a, size);
+            give_back(a, size);
             a.jeq(R0, 0, end);
         }
     }
@@ -114,10 +121,11 @@ pub fn append_filled(
     fill: &mut dyn FnMut(&mut Asm),
 ) {
     let lost = a.label();
-    make_room(a, &plan.layout, entry, lost);
+    let size = plan.layout.size();
+    make_room(a, size, entry, lost);
     fill(a);
-    output_with(a, &plan.layout, helper);
-    give_back(a, &plan.layout);
+    output_with(a, size, helper);
+    give_back(a, size);
     a.jeq(R0, 0, end);
     a.bind(lost);
     count(a, counter::LOST, end);
@@ -175,7 +183,7 @@ fn where_it_lies(a: &mut Asm, plan: &Plan, view: &View) {
 }
 
 /// R0 = 0 if the record at R9, and R8 bytes of the packet, found room in this CPU's perf buffer.
-fn output_with(a: &mut Asm, layout: &Layout, helper: Helper) {
+fn output_with(a: &mut Asm, size: u32, helper: Helper) {
     const CURRENT_CPU: u32 = u32::MAX;
     a.mov(R1, R7);
     a.load_map(R2, EVENTS);
@@ -183,7 +191,7 @@ fn output_with(a: &mut Asm, layout: &Layout, helper: Helper) {
     a.mov(W3, CURRENT_CPU);
     a.or(R3, R8);
     a.mov(R4, R9);
-    a.mov(R5, layout.size() as i32);
+    a.mov(R5, size as i32);
     a.call(helper);
 }
 
@@ -210,9 +218,9 @@ fn submit(a: &mut Asm) {
 pub const ON_STACK: u32 = 216;
 
 /// R9 = room for a record that will be copied into a perf buffer; jumps to `lost` if there is none.
-fn make_room(a: &mut Asm, layout: &Layout, entry: &Entry, lost: Label) {
-    if layout.size() <= ON_STACK {
-        return on_stack(a, layout);
+fn make_room(a: &mut Asm, size: u32, entry: &Entry, lost: Label) {
+    if size <= ON_STACK {
+        return on_stack(a, size);
     }
     let mark = a.stack_mark();
     let key = a.stack(4);
@@ -232,8 +240,8 @@ fn make_room(a: &mut Asm, layout: &Layout, entry: &Entry, lost: Label) {
 }
 
 /// Ends the use of the room at R9. Keeps R0.
-fn give_back(a: &mut Asm, layout: &Layout) {
-    if layout.size() > ON_STACK {
+fn give_back(a: &mut Asm, size: u32) {
+    if size > ON_STACK {
         a.store(u64(R9 - 8), 0);
     }
 }
@@ -244,29 +252,29 @@ pub const ROOMS: u32 = 64;
 /// The map for records that are too large for the stack; `None` if none is. Programs of fentry and of tracepoints
 /// interrupt each other, so each has a room of its own, as far as there are rooms.
 pub fn scratch(plan: &Plan) -> Option<MapSpec> {
-    let size = plan.layout.size();
+    let size = if plan.maps.is_some() { plan.layout.room() } else { plan.layout.size() };
     let is_large = matches!(plan.transport, Transport::Perf { .. }) && size > ON_STACK;
     let (kind, name) = (MapType::PerCpuArray, "whither_records");
     is_large.then_some(MapSpec { id: SCRATCH, kind, name, key: 4, value: 8 + size, entries: ROOMS })
 }
 
 /// R9 = a record on the stack, all zero: a perf buffer takes no bytes that were never written.
-fn on_stack(a: &mut Asm, layout: &Layout) {
-    let record = a.stack_named(layout.size(), "record");
-    for at in (0..layout.size()).step_by(8) {
+fn on_stack(a: &mut Asm, size: u32) {
+    let record = a.stack_named(size, "record");
+    for at in (0..size).step_by(8) {
         a.store(u64(record + at as i32), 0);
     }
     a.lea(R9, record);
 }
 
 /// R0 = 0 if the record at R9 found room in this CPU's perf buffer.
-fn output(a: &mut Asm, layout: &Layout) {
+fn output(a: &mut Asm, size: u32) {
     const CURRENT_CPU: u32 = u32::MAX;
     a.mov(R1, R6);
     a.load_map(R2, EVENTS);
     a.mov(W3, CURRENT_CPU);
     a.mov(R4, R9);
-    a.mov(R5, layout.size() as i32);
+    a.mov(R5, size as i32);
     a.call(Helper::PerfEventOutput);
 }
 

@@ -11,6 +11,7 @@ mod fields;
 mod filter;
 mod hook;
 mod locate;
+mod maps;
 mod packet;
 mod read;
 pub mod spare;
@@ -160,11 +161,13 @@ pub fn build(plan: &Plan) -> Result<Programs, BuildError> {
     let mut programs = Vec::new();
     match plan.backend {
         Backend::KprobeMulti | Backend::Kprobe => {
+            let has_own = |index| plan.maps.as_ref().is_some_and(|maps| maps.has(index));
             for (skb_arg, after_death) in (0..=5).flat_map(|position| [(position, false), (position, true)]) {
-                let targets = plan.targets_where(|target| {
+                let mut targets = plan.targets_where(|target| {
                     target.skb_arg == skb_arg
                         && after_death == (plan.tracking.is_some() && is_after_death(&target.name))
                 });
+                targets.retain(|&index| skb_arg != 0 || !has_own(index));
                 if targets.is_empty() {
                     continue;
                 }
@@ -190,6 +193,9 @@ pub fn build(plan: &Plan) -> Result<Programs, BuildError> {
         }
         Backend::Fentry | Backend::Tracepoint => {
             for (index, target) in plan.targets.iter().enumerate() {
+                if plan.maps.as_ref().is_some_and(|maps| maps.has(index as u32)) {
+                    continue;
+                }
                 let entry =
                     Entry::Words { target: index as u32, skb_arg: target.skb_arg, reason_arg: target.reason_arg };
                 let (kind, attach, btf_id) = match (target.is_tracepoint, plan.memory) {
@@ -203,6 +209,9 @@ pub fn build(plan: &Plan) -> Result<Programs, BuildError> {
                 programs.push(Blueprint { code, kind, attach, btf_id, targets, own_target: true, module });
             }
         }
+    }
+    if let Some(maps) = &plan.maps {
+        programs.extend(maps::build(plan, maps)?);
     }
     let trackers = match &plan.tracking {
         Some(tracking) => track::build(plan, tracking)?,

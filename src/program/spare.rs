@@ -25,9 +25,9 @@ pub fn map(plan: &Plan) -> Option<MapSpec> {
     wanted.then_some(MapSpec { id: SPARE, kind, name, key: 0, value: 0, entries: BYTES })
 }
 
-/// Emits R9 = a record in a ring buffer, or a jump to `lost` if there is no room. In: R6. Clobbers: R0-R5.
-pub fn reserve(a: &mut Asm, plan: &Plan, entry: &Entry, lost: Label) {
-    let size = plan.layout.size() as i32;
+/// Emits R9 = a record of `size` bytes in a ring buffer, or a jump to `lost` if there is no room. In: R6. Clobbers: R0-R5.
+pub fn reserve(a: &mut Asm, plan: &Plan, entry: &Entry, size: u32, lost: Label) {
+    let size = size as i32;
     ask(a, EVENTS, size);
     if !entry.has_end(plan) {
         a.jeq(R0, 0, lost);

@@ -60,6 +60,7 @@ cases! {
     lockdown_integrity,
     losses_are_counted,
     module_functions,
+    output_bpfmap,
     output_file,
     output_skb,
     output_skb_metadata,

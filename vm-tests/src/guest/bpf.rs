@@ -27,6 +27,7 @@ const PERF_EVENT_IOC_ENABLE: libc::c_ulong = 0x2400;
 const PERF_EVENT_IOC_SET_BPF: libc::c_ulong = 0x4004_2408;
 const PROG_TYPE_KPROBE: u64 = 2;
 const TRACE_KPROBE_MULTI: u64 = 42;
+const MAP_TYPE_HASH: u64 = 1;
 const MAP_TYPE_PROG_ARRAY: u64 = 3;
 /// `r0 = 0; exit`.
 const EMPTY_PROGRAM: [u64; 2] = [0xb7, 0x95];
@@ -167,6 +168,34 @@ pub fn tail_call(array: &OwnedFd, value: u32) -> Vec<u64> {
     code
 }
 
+/// One instruction: `opcode`, registers, offset and constant, as `struct bpf_insn` has them.
+pub fn instruction(opcode: u8, target: u8, source: u8, offset: i16, constant: i32) -> u64 {
+    let registers = u64::from(target | source << 4);
+    u64::from(opcode) | registers << 8 | u64::from(offset as u16) << 16 | u64::from(constant as u32) << 32
+}
+
+/// Puts an entry into the hash table `map`, looks for it, deletes it, looks for it again and returns `value`. The key is
+/// 0x44332211, the entry `size` bytes (a multiple of 4) of which the first are 0x88776655.
+pub fn uses_map(map: &OwnedFd, size: i16, value: u32) -> Vec<u64> {
+    let (key, entry) = (-4, -8 - (size + 7) / 8 * 8);
+    let mut code = vec![instruction(0x62, 10, 0, key, 0x4433_2211)];
+    code.extend((0..size).step_by(4).map(|at| instruction(0x62, 10, 0, entry + at, 0)));
+    code.push(instruction(0x62, 10, 0, entry, 0x8877_6655_u32 as i32));
+    let address =
+        |register, at: i16| [instruction(0xbf, register, 10, 0, 0), instruction(0x07, register, 0, 0, at.into())];
+    for helper in [2, 1, 3, 1] {
+        code.extend([instruction(0x18, 1, 1, 0, map.as_raw_fd()), 0]);
+        code.extend(address(2, key));
+        if helper == 2 {
+            code.extend(address(3, entry));
+            code.push(instruction(0xb7, 4, 0, 0, 0));
+        }
+        code.push(instruction(0x85, 0, 0, 0, helper));
+    }
+    code.extend(returns(value));
+    code
+}
+
 /// Loads a program. With `typed` it has type information, as that of a compiler: a function of its name.
 pub fn load(kind: Packets, name: &str, code: &[u64], typed: bool) -> io::Result<OwnedFd> {
     // Kernels before 5.11 count programs as locked memory.
@@ -246,6 +275,18 @@ pub fn program_array() -> io::Result<OwnedFd> {
     let mut create = [0; 16];
     create[0] = MAP_TYPE_PROG_ARRAY | 4 << 32;
     create[1] = 4 | 1 << 32;
+    Ok(descriptor(bpf(MAP_CREATE, &mut create)?))
+}
+
+/// A hash table with room for 16 entries; sizes in bytes.
+pub fn hash_map(name: &str, key: u32, value: u32) -> io::Result<OwnedFd> {
+    let mut short = [0; 20];
+    short[4..4 + name.len().min(15)].copy_from_slice(&name.as_bytes()[..name.len().min(15)]);
+    let word = |at: usize| short[at..].iter().take(8).rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
+    let mut create = [0; 16];
+    create[0] = MAP_TYPE_HASH | u64::from(key) << 32;
+    create[1] = u64::from(value) | 16 << 32;
+    create[3..6].copy_from_slice(&[word(0), word(8), word(16)]);
     Ok(descriptor(bpf(MAP_CREATE, &mut create)?))
 }
 
