@@ -60,7 +60,7 @@ impl Datagram {
     }
 
     fn send(&self) -> io::Result<()> {
-        self.socket.send_to(b"whither", ("127.0.0.1", self.port))?;
+        self.socket.send_to(b"whither", (Ipv4Addr::LOCALHOST, self.port))?;
         let _ = self.socket.recv(&mut [0; 16]);
         Ok(())
     }
