@@ -7,6 +7,7 @@ use crate::mem::{Addr, Base, Slot};
 use crate::program::{self, Program, Subprogram};
 use crate::reg::Reg;
 use std::panic::Location;
+use std::sync::Arc;
 
 /// Bytes of a stack frame, and of all frames of a chain of calls: the kernel's `MAX_BPF_STACK`.
 pub(crate) const STACK: u32 = 512;
@@ -42,6 +43,7 @@ pub struct Asm {
     marks: Vec<u32>,
     next_mark: u32,
     note: Option<String>,
+    behalf: Option<Arc<str>>,
     /// The first mistake.
     error: Option<Error>,
 }
@@ -102,6 +104,7 @@ impl Asm {
             marks: Vec::new(),
             next_mark: 0,
             note: None,
+            behalf: None,
             error: None,
         }
     }
@@ -166,6 +169,12 @@ impl Asm {
             Some(first) => format!("{first}; {note}"),
             None => note,
         });
+    }
+
+    /// Says on whose behalf the instructions are from here on that follow, such as an option of the caller's, for those who
+    /// have to tell why a program was refused. Returns what held before.
+    pub fn on_behalf_of(&mut self, whom: Option<Arc<str>>) -> Option<Arc<str>> {
+        std::mem::replace(&mut self.behalf, whom)
     }
 
     /// Bytes of the stack, aligned to 8. Not initialised.
@@ -258,8 +267,8 @@ impl Asm {
                 match distance.and_then(|distance| with_distance(op, distance, self.cpu)) {
                     Ok(op) => self.insns[index].op = op,
                     Err(kind) => {
-                        let source = self.insns[index].source;
-                        return Err(Error { program: self.name, kind, at: Some((starts[index], op)), source });
+                        let Insn { source, behalf, .. } = self.insns.swap_remove(index);
+                        return Err(Error { program: self.name, kind, at: Some((starts[index], op)), source, behalf });
                     }
                 }
             }
@@ -269,7 +278,7 @@ impl Asm {
         for (frame, end) in self.frames.iter().zip(ends) {
             if frame.start == end {
                 let source = Some(frame.source);
-                return Err(Error { program: self.name, kind: ErrorKind::Empty, at: None, source });
+                return Err(Error { program: self.name, kind: ErrorKind::Empty, at: None, source, behalf: None });
             }
             subprograms.push(Subprogram {
                 name: frame.name.clone(),
@@ -310,7 +319,8 @@ impl Asm {
     /// Keeps the first mistake.
     pub(crate) fn fail(&mut self, kind: ErrorKind, source: &'static Location<'static>) {
         let program = self.name.clone();
-        self.error.get_or_insert(Error { program, kind, at: None, source: Some(source) });
+        let behalf = self.behalf.clone();
+        self.error.get_or_insert(Error { program, kind, at: None, source: Some(source), behalf });
     }
 
     /// Appends an instruction with the note that waits for it.
@@ -322,7 +332,7 @@ impl Asm {
         source: &'static Location<'static>,
     ) {
         let note = self.note.take().map(Into::into);
-        self.insns.push(Insn { op, note, place, source: Some(source) });
+        self.insns.push(Insn { op, note, place, source: Some(source), behalf: self.behalf.clone() });
         self.targets.push(target);
     }
 

@@ -43,6 +43,7 @@ impl Program {
                 kind,
                 at: insn.map(|insn| (self.starts[index], insn.op)),
                 source: insn.and_then(Insn::source),
+                behalf: insn.and_then(|insn| insn.behalf.clone()),
             }
         })
     }

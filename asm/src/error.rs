@@ -6,6 +6,7 @@ use crate::map::MapRef;
 use crate::reg::Reg;
 use std::fmt;
 use std::panic::Location;
+use std::sync::Arc;
 
 /// Why a program was refused before any kernel saw it, and which line of the caller is to blame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,7 @@ pub struct Error {
     pub(crate) kind: ErrorKind,
     pub(crate) at: Option<(usize, Op)>,
     pub(crate) source: Option<&'static Location<'static>>,
+    pub(crate) behalf: Option<Arc<str>>,
 }
 
 impl Error {
@@ -30,6 +32,16 @@ impl Error {
     /// The slot of the instruction, as the verifier counts, if one is at fault.
     pub fn slot(&self) -> Option<usize> {
         self.at.map(|(slot, _)| slot)
+    }
+
+    /// On whose behalf the place that is at fault was emitted ([`Asm::on_behalf_of`](crate::Asm::on_behalf_of)).
+    pub fn behalf(&self) -> Option<&str> {
+        self.behalf.as_deref()
+    }
+
+    /// Whether there is too much of something that is right as such: stack, or code between a jump and its target.
+    pub const fn is_about_size(&self) -> bool {
+        matches!(self.kind, ErrorKind::StackTooLarge { .. } | ErrorKind::JumpTooFar { .. })
     }
 
     /// The line that emitted it; none in a program that was disassembled.

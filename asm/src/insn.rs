@@ -6,6 +6,7 @@ use crate::mem::Size;
 use crate::reg::{Operand, Reg, Width};
 use std::fmt;
 use std::panic::Location;
+use std::sync::Arc;
 
 /// What one instruction does. Offsets of jumps and calls count 8-byte slots from the next instruction.
 ///
@@ -385,12 +386,13 @@ pub struct Insn {
     pub(crate) note: Option<Box<str>>,
     pub(crate) place: Option<Box<str>>,
     pub(crate) source: Option<&'static Location<'static>>,
+    pub(crate) behalf: Option<Arc<str>>,
 }
 
 impl Insn {
     /// An instruction of unknown origin.
     pub const fn new(op: Op) -> Insn {
-        Insn { op, note: None, place: None, source: None }
+        Insn { op, note: None, place: None, source: None, behalf: None }
     }
 
     /// The text given to [`Asm::note`](crate::Asm::note).
@@ -401,6 +403,11 @@ impl Insn {
     /// The stack bytes that it works on, if their slot has a name: `mark`, `tuple+4`.
     pub fn place(&self) -> Option<&str> {
         self.place.as_deref()
+    }
+
+    /// What was said by [`Asm::on_behalf_of`](crate::Asm::on_behalf_of).
+    pub fn behalf(&self) -> Option<&str> {
+        self.behalf.as_deref()
     }
 
     /// The line that emitted it; none in a program that was disassembled.
