@@ -1,13 +1,16 @@
-//! The packet expression where programs cannot read the packet: in user space, on the bytes behind the record.
+//! The packet expression where programs do not judge the packet: in user space, on the bytes behind the record.
+//!
+//! Where the kernel does not take the expression as code, programs put the packet's first bytes there, from its link
+//! header on if it has one. Where they cannot read the packet at all it is less:
 //!
 //! Typed loads ([`Memory::Direct`](crate::plan::Memory::Direct)) follow pointers to structures, and `skb->head` is a
 //! pointer to bytes. `bpf_skb_output` appends the packet from `skb->data` on, which is behind the IP header where the
 //! transport layer has the packet. So the headers of every skb are remembered from where they could be seen until it is
 //! freed or shows other ones; what was never seen is counted.
 
-use crate::plan::{Plan, PlanError};
+use crate::plan::{Memory, Plan, PlanError};
 use crate::record::{APPENDED_BYTES, Field, HEADER_BYTES, Layout, place};
-use filter_compiler::cbpf::{Meta, Packet, Program};
+use filter_compiler::cbpf::{End, Meta, Packet, Program};
 use filter_compiler::ebpf::Needs;
 use filter_compiler::{Graph, to_cbpf};
 use std::collections::HashSet;
@@ -25,6 +28,8 @@ const REMEMBERED: usize = 4096;
 pub struct Late {
     layout: Layout,
     filter: Option<Filter>,
+    /// Whether the bytes begin with a header, not at `skb->data`.
+    from_header: bool,
     /// Which targets are told when a packet is freed.
     frees: Vec<bool>,
     remembered: Vec<Remembered>,
@@ -34,6 +39,7 @@ pub struct Late {
     record: Vec<u8>,
     packet: Vec<u8>,
     unseen: u64,
+    cut: u64,
 }
 
 struct Filter {
@@ -75,6 +81,7 @@ impl Late {
         Ok(Some(Late {
             layout: plan.layout.clone(),
             filter,
+            from_header: plan.memory != Memory::Direct,
             frees,
             remembered: vec![Remembered::default(); REMEMBERED],
             followed: HashSet::new(),
@@ -82,6 +89,7 @@ impl Late {
             record: Vec::new(),
             packet: Vec::new(),
             unseen: 0,
+            cut: 0,
         }))
     }
 
@@ -101,7 +109,12 @@ impl Late {
             (network, _) => usize::from(network),
         };
         let slot = (skb >> 6) as usize % REMEMBERED;
-        let seen = network.checked_sub(lie.data).and_then(|at| behind.get(at..)).filter(|_| network != 0);
+        let start = match self.from_header {
+            true if lie.is_real() => usize::from(lie.mac),
+            true => network,
+            false => lie.data,
+        };
+        let seen = network.checked_sub(start).and_then(|at| behind.get(at..)).filter(|_| network != 0);
         let known = &mut self.remembered[slot];
         let same = known.skb == skb && known.head == lie.head && usize::from(known.network) == network;
         match seen {
@@ -128,7 +141,7 @@ impl Late {
             known.skb = 0;
         }
         let known = self.followed.contains(&skb);
-        let passes = known || self.filter.is_none() || self.matches(&lie, &headers, behind);
+        let passes = known || self.filter.is_none() || self.matches(&lie, start, &headers, behind);
         if forget {
             self.followed.remove(&skb);
         } else if passes && !known && self.followed.len() < self.limit {
@@ -137,6 +150,11 @@ impl Late {
         self.complete(&headers);
         self.remembered[slot].bytes = headers;
         passes.then_some(&self.record[..])
+    }
+
+    /// How many packets were not shown although they may match: the expression needs bytes that did not come along.
+    pub fn cut(&self) -> u64 {
+        self.cut
     }
 
     /// How many packets were not shown because their headers were never in sight.
@@ -156,14 +174,13 @@ impl Late {
 
     /// Runs the expression on the packet: with its link header if that can be seen, else with one that has only a type,
     /// as the programs do that can read (`program::locate`).
-    fn matches(&mut self, lie: &Lie, headers: &[u8], behind: &[u8]) -> bool {
+    fn matches(&mut self, lie: &Lie, start: usize, headers: &[u8], behind: &[u8]) -> bool {
         let Some(filter) = &self.filter else { return true };
         let number = |field| self.layout.number(&self.record, field).unwrap_or(0);
-        let distance = i32::from(lie.network) - i32::from(lie.mac);
-        let is_real = lie.mac != UNSET && (lie.network == 0 || matches!(distance, 14 | 18 | 22));
-        let link = usize::from(lie.mac).checked_sub(lie.data).and_then(|at| behind.get(at..)).filter(|_| is_real);
+        let is_real = lie.is_real();
+        let link = usize::from(lie.mac).checked_sub(start).and_then(|at| behind.get(at..)).filter(|_| is_real);
         // The length counts from data; what is in front of it was pulled already.
-        let (start, packet) = (lie.data as i64, &mut self.packet);
+        let (data, packet) = (lie.data as i64, &mut self.packet);
         packet.clear();
         let first = match link {
             Some(bytes) => {
@@ -184,7 +201,7 @@ impl Late {
                 if is_real { i64::from(lie.mac) } else { i64::from(lie.network) }
             }
         };
-        let mut length = number(Field::Len) as i64 + start - first;
+        let mut length = number(Field::Len) as i64 + data - first;
         if let Some(tag) = lie.tag.filter(|_| filter.has_vlan && packet.len() >= TYPE) {
             packet.splice(TYPE..TYPE, tag);
             length += 4;
@@ -192,7 +209,9 @@ impl Late {
         let meta =
             Meta { pkt_type: lie.pkt_type, ifindex: number(Field::Ifindex) as u32, vlan_tag: lie.tag.map(|_| lie.tci) };
         let wire_len = length.clamp(0, i64::from(u32::MAX)) as u32;
-        filter.program.run(&Packet { data: packet, wire_len, meta }).accepted()
+        let outcome = filter.program.run(&Packet { data: packet, wire_len, meta });
+        self.cut += u64::from(outcome.end == End::NoSuchByte && (packet.len() as u64) < u64::from(wire_len));
+        outcome.accepted()
     }
 }
 
@@ -220,6 +239,12 @@ fn part(bytes: &[u8], (at, size): (u32, u32)) -> Option<u64> {
 }
 
 impl Lie {
+    /// Whether there is a link header, as `program::locate` has it.
+    fn is_real(&self) -> bool {
+        let distance = i32::from(self.network) - i32::from(self.mac);
+        self.mac != UNSET && (self.network == 0 || matches!(distance, 14 | 18 | 22))
+    }
+
     fn read(bytes: &[u8]) -> Option<Lie> {
         let part = |which| part(bytes, which);
         let proto = part(place::VLAN_PROTO)? as u16;
@@ -304,6 +329,7 @@ mod tests {
         Late {
             layout: Layout::new(&fields, Identity::Index),
             filter: Some(Filter::new(&graph).expect("a filter")),
+            from_header: false,
             frees: vec![false, true],
             remembered: vec![Remembered::default(); REMEMBERED],
             followed: HashSet::new(),
@@ -311,6 +337,7 @@ mod tests {
             record: Vec::new(),
             packet: Vec::new(),
             unseen: 0,
+            cut: 0,
         }
     }
 

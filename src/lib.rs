@@ -21,6 +21,7 @@ pub mod progs;
 pub mod record;
 pub mod run;
 mod say;
+pub mod shrink;
 pub mod status;
 pub mod sys;
 pub mod types_command;

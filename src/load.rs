@@ -15,8 +15,8 @@ pub struct Loaded {
     maps: Vec<(MapRef, OwnedFd)>,
     /// The programs, in the order of the blueprints.
     pub programs: Vec<Program>,
-    /// The target of each program that the kernel refused, where every target has a program of its own.
-    pub refused: Vec<(u32, LoadError)>,
+    /// The targets of each program that the kernel refused, and why; others were loaded.
+    pub refused: Vec<(Vec<u32>, LoadError)>,
     /// What follows packets, in the order of the plan's trackers: the kernel need not take all.
     pub trackers: Vec<Result<Program, LoadError>>,
 }
@@ -58,7 +58,7 @@ pub enum LoadError {
         /// Its answer.
         error: io::Error,
         /// What the verifier said, if it said anything.
-        refusal: Option<Refusal>,
+        refusal: Option<Box<Refusal>>,
     },
     /// Our own mistake: the program cannot be encoded.
     Encode(String),
@@ -75,6 +75,8 @@ pub struct Refusal {
     pub instruction: Option<String>,
     /// Where that instruction was emitted.
     pub source: Option<&'static Location<'static>>,
+    /// On whose behalf: a flag of the user's, perhaps with its value, or the packet expression.
+    pub behalf: Option<String>,
     /// The whole log.
     pub log: String,
 }
@@ -85,6 +87,25 @@ impl LoadError {
         match self {
             LoadError::Map { error, .. } | LoadError::Program { error, .. } => Some(error),
             LoadError::Encode(_) | LoadError::Stopped => None,
+        }
+    }
+
+    /// Whether the verifier did not take the instructions as they are: others may do better.
+    pub fn is_about_code(&self) -> bool {
+        match self {
+            LoadError::Program { error, refusal, .. } => {
+                let is_too_long = error.raw_os_error() == Some(libc::E2BIG);
+                is_too_long || refusal.as_ref().is_some_and(|refusal| refusal.instruction.is_some())
+            }
+            _ => false,
+        }
+    }
+
+    /// On whose behalf the refused instruction was emitted, if that is known.
+    pub fn behalf(&self) -> Option<&str> {
+        match self {
+            LoadError::Program { refusal: Some(refusal), .. } => refusal.behalf.as_deref(),
+            _ => None,
         }
     }
 }
@@ -110,6 +131,9 @@ impl fmt::Display for LoadError {
                     if let Some(source) = refusal.source {
                         write!(f, ", emitted by {}:{}", source.file(), source.line())?;
                     }
+                    if let Some(behalf) = &refusal.behalf {
+                        write!(f, " for {behalf}")?;
+                    }
                 }
                 Ok(())
             }
@@ -134,8 +158,8 @@ pub fn load(blueprints: &Programs, stop: &Stop) -> Result<Loaded, LoadError> {
         }
         match (load_program(blueprint, &maps, None), &blueprint.targets[..]) {
             (Ok(fd), _) => programs.push(program(blueprint, fd)),
-            (Err(error), &[target]) if blueprint.own_target => {
-                refused.push((target, error));
+            (Err(error), targets) if blueprint.own_target || error.is_about_code() => {
+                refused.push((targets.to_vec(), error));
                 // Nobody waits for hundreds of refusals of one and the same kind.
                 if programs.is_empty() && refused.len() >= HOPELESS {
                     break;
@@ -239,7 +263,7 @@ fn load_program(
         bpf::prog_load(&program, &mut log).map_err(|_| LoadError::Program {
             name: blueprint.code.name().to_owned(),
             error,
-            refusal: refusal(&log, &blueprint.code),
+            refusal: refusal(&log, &blueprint.code).map(Box::new),
         })
     })
 }
@@ -252,10 +276,12 @@ fn refusal(log: &[u8], code: &asm::Program) -> Option<Refusal> {
     let statistics = ["processed ", "verification time", "stack depth"];
     let at = lines.iter().rposition(|line| !statistics.iter().any(|start| line.starts_with(start)))?;
     let instruction = lines[..=at].iter().rev().find(|line| slot(line).is_some());
+    let emitted = instruction.and_then(|line| code.insn_at(slot(line)?));
     Some(Refusal {
         message: lines[at].to_owned(),
         instruction: instruction.map(|line| line.split(" ; ").next().unwrap_or(line).trim().to_owned()),
-        source: instruction.and_then(|line| slot(line)).and_then(|slot| code.source_of(slot)),
+        source: emitted.and_then(asm::Insn::source),
+        behalf: emitted.and_then(asm::Insn::behalf).map(str::to_owned),
         log: log.clone(),
     })
 }

@@ -276,6 +276,21 @@ impl Layout {
         }
     }
 
+    /// The same with the head and `fields` alone; whole structures and values stay where `dumps` and `values` say so.
+    pub fn with_fields(&self, fields: &[Field], dumps: bool, values: bool) -> Layout {
+        let mut layout = Layout { maps: self.maps, ..Layout::new(fields, self.identity) };
+        for dump in [Dump::Skb, Dump::SharedInfo] {
+            if let Some((_, size)) = self.dump(dump).filter(|_| dumps) {
+                layout = layout.with_dump(dump, size);
+            }
+        }
+        for object in [Object::Skb, Object::Xdp] {
+            let sizes = self.values(object).iter().map(|place| place.size);
+            layout = layout.with_values(object, sizes.filter(|_| values));
+        }
+        layout
+    }
+
     /// The same with a whole structure of `size` bytes. To be called before [`Layout::with_values`].
     pub fn with_dump(mut self, dump: Dump, size: u32) -> Layout {
         self.dumps[dump as usize] = Some((self.size, size));

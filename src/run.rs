@@ -15,6 +15,7 @@ use crate::plan::{Backend, Plan, PlanError, make};
 use crate::program;
 use crate::progs::{self, Progs};
 use crate::say::Say;
+use crate::shrink::{self, GivenUp, Ready};
 use crate::status::{self, Status};
 use crate::sys::stop::Stop;
 use crate::sys::{bpf, process};
@@ -53,7 +54,7 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
         return print(dump, args, &host, &rungs);
     }
     let out = output::open(args, stop.hangups()).map_err(|error| Error::File { path: file_name(args), error })?;
-    let Live { plan, loaded, names, hooks, failed } = match climb(args, &host, &rungs, packet, stop, &say) {
+    let Live { plan, loaded, names, hooks, failed, given_up } = match climb(args, &host, &rungs, packet, stop, &say) {
         Err(error) if error.is_stop() => {
             say.summary(&Counts::default(), 0, 0, stop.is_signalled());
             return Ok(Summary::default());
@@ -61,6 +62,7 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
         live => live?,
     };
     say.backend(&plan, &host, &failed);
+    say.given_up(&plan, &loaded, given_up.as_ref());
     if args.strict
         && matches!(plan.backend, Backend::KprobeMulti | Backend::Kprobe)
         && host.btf.path("bpf_link_info", "kprobe_multi.missed").is_err()
@@ -272,15 +274,17 @@ impl Run<'_> {
         let stats = |program: &Program| bpf::prog_stats(program.fd.as_fd()).map_or(0, |stats| stats.recursion_misses);
         let lives: u64 = self.loaded.trackers.iter().flatten().map(stats).sum();
         let (untracked, unread) = (self.events.untracked()?, self.events.unread()?);
-        let unseen = self.late.as_ref().map_or(0, Late::unseen);
+        let late = self.late.as_ref();
+        let (unseen, cut) = (late.map_or(0, Late::unseen), late.map_or(0, Late::cut));
         let counts = self.lines.finish();
         summary.written = counts.written;
         summary.lost = counts.dropped + if complete { lost } else { counts.lost };
-        summary.missing = summary.lost + missed + lives + untracked + unread + unseen;
+        summary.missing = summary.lost + missed + lives + untracked + unread + unseen + cut;
         self.say.missed_lives(lives);
         self.say.untracked(untracked);
         self.say.unread(unread);
         self.say.unseen(unseen);
+        self.say.cut(cut);
         self.say.missed(missed, by_probes);
         self.say.summary(&counts, summary.lost, self.events.spared(), self.stop.is_signalled());
         drop(self.hooks);
@@ -348,21 +352,22 @@ pub(crate) struct Live {
     pub(crate) hooks: Hooks,
     /// The ways above it, and why they were not taken.
     pub(crate) failed: Vec<(Backend, Error)>,
+    /// What the programs do without.
+    pub(crate) given_up: Option<GivenUp>,
 }
 
 fn step(args: &Args, host: &Host, plan: Result<Plan, PlanError>, stop: &Stop, say: &Say) -> Result<Live, Error> {
-    let plan = Arc::new(plan?);
+    let plan = plan?;
     say.stage("plan");
-    let programs = program::build(&plan)?;
-    say.stage("programs");
-    let loaded = load::load(&programs, stop)?;
+    let Ready { plan, loaded, given_up } = shrink::load(plan, args.strict, stop)?;
+    let plan = Arc::new(plan);
     say.stage("load");
     // Before the first event, which must not wait in the buffer for it.
     let names = names(args, host, &plan)?;
     say.stage("names");
     let hooks = attach::attach(&loaded, &plan, stop)?;
     say.stage("first attach");
-    Ok(Live { plan, loaded, names, hooks, failed: Vec::new() })
+    Ok(Live { plan, loaded, names, hooks, failed: Vec::new(), given_up })
 }
 
 /// `--dump`: prints an intermediate form of the first way in that can be planned.

@@ -4,13 +4,18 @@ use crate::attach::Hooks;
 use crate::error::Error;
 use crate::host::bpf_progs::{ProgLabel, Skipped};
 use crate::host::survey::Host;
+use crate::load::Loaded;
 use crate::output::Counts;
 use crate::plan::track::By;
 use crate::plan::{Backend, Memory, Plan};
+use crate::shrink::GivenUp;
 use crate::sys::bpf::ProgStats;
 use std::cell::Cell;
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::time::Instant;
+
+/// How many functions a line names, of those that are not traced for one reason.
+const NAMED: usize = 8;
 
 /// Speaks on standard error.
 pub struct Say {
@@ -26,7 +31,7 @@ impl Say {
     pub fn new(debug: bool) -> Say {
         Say {
             debug,
-            terminal: std::io::stderr().is_terminal(),
+            terminal: io::stderr().is_terminal(),
             since: Cell::new(Instant::now()),
             progress: Cell::new(false),
         }
@@ -35,7 +40,7 @@ impl Say {
     /// Failing to speak is no reason to stop.
     fn line(&self, text: &str) {
         let clear = if self.progress.take() { "\r\x1b[K" } else { "" };
-        let _ = writeln!(std::io::stderr(), "{clear}{text}");
+        let _ = writeln!(io::stderr(), "{clear}{text}");
     }
 
     /// The end of a stage, with `--debug`.
@@ -87,17 +92,36 @@ impl Say {
         }
     }
 
+    /// What the programs do without, and what has none.
+    pub fn given_up(&self, plan: &Plan, loaded: &Loaded, given_up: Option<&GivenUp>) {
+        if let Some(given_up) = given_up {
+            self.line(&format!("warning: {given_up}"));
+        }
+        // Where each function has a program of its own they are counted with those that cannot be attached.
+        for (targets, error) in loaded.refused.iter().filter(|(targets, _)| targets.len() > 1) {
+            let name = |&index: &u32| plan.targets.get(index as usize).map(|target| target.name.as_str());
+            let names: Vec<&str> = targets.iter().filter_map(name).take(NAMED).collect();
+            let more = if targets.len() > names.len() { ", ..." } else { "" };
+            self.line(&format!(
+                "warning: {} functions are not traced ({}{more}): {}",
+                targets.len(),
+                names.join(", "),
+                error.to_string().replace("\n ", ",")
+            ));
+        }
+    }
+
     /// How far attaching is.
     pub fn progress(&self, done: usize, all: usize) {
         if self.terminal {
-            let _ = write!(std::io::stderr(), "\r\x1b[KAttaching {done} of {all}");
+            let _ = write!(io::stderr(), "\r\x1b[KAttaching {done} of {all}");
             self.progress.set(true);
         }
     }
 
     /// What comes, in a line that the next one replaces.
     pub fn status(&self, text: &str) {
-        let _ = write!(std::io::stderr(), "\r\x1b[K{text}");
+        let _ = write!(io::stderr(), "\r\x1b[K{text}");
         self.progress.set(true);
     }
 
@@ -222,6 +246,16 @@ impl Say {
                 "warning: {count} hits went untraced because another probe was running on their CPU ({} found its \
                  program, {by_probes} the probe itself)",
                 count - by_probes
+            ));
+        }
+    }
+
+    /// Events whose packet was not in sight as far as the filter looks.
+    pub fn cut(&self, count: u64) {
+        if count > 0 {
+            self.line(&format!(
+                "warning: {count} events are not shown although they may match: the filter needs more of their packets \
+                 than user space gets"
             ));
         }
     }

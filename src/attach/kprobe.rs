@@ -76,7 +76,7 @@ pub fn attach(loaded: &Loaded, plan: &Arc<Plan>, stop: &Stop) -> Result<Hooks, A
     }
     // The plan's order, not that of the programs: what shows most comes first.
     work.sort_by_key(|&(target, ..)| target);
-    let mut hooks = Hooks::new();
+    let mut hooks = Hooks::of(loaded);
     let mut rest = work.into_iter();
     let mut probes = Vec::new();
     for (target, address, program) in rest.by_ref() {

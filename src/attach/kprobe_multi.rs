@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Attaches every program to all its targets, leaving out those that the kernel refuses.
 pub fn attach(loaded: &Loaded, plan: &Plan, stop: &Stop) -> Result<Hooks, AttachError> {
-    let mut hooks = Hooks::new();
+    let mut hooks = Hooks::of(loaded);
     for program in loaded.programs.iter().filter(|program| program.kind == ProgType::Kprobe) {
         let sites: Vec<(u32, Site)> = program
             .targets

@@ -113,6 +113,16 @@ impl Hooks {
         Hooks { links: Vec::new(), background: None, refused: Vec::new(), attached: 0, blind: Vec::new() }
     }
 
+    /// Nothing is attached yet; what has no program never will be.
+    fn of(loaded: &Loaded) -> Hooks {
+        let mut hooks = Hooks::new();
+        for (targets, error) in &loaded.refused {
+            let error = || io::Error::other(error.to_string());
+            hooks.refused.extend(targets.iter().map(|&target| Refused { target, error: error() }));
+        }
+        hooks
+    }
+
     /// An error if not a single target is attached.
     fn or_nothing(mut self, plan: &Plan) -> Result<Hooks, AttachError> {
         if self.attached > 0 || plan.targets.is_empty() {

@@ -13,9 +13,6 @@ use std::os::fd::AsFd;
 
 /// Attaches the programs for functions that work on maps, which take fentry whatever the backend is.
 pub fn maps(loaded: &Loaded, maps: &Maps, hooks: &mut Hooks) {
-    for (target, error) in &loaded.refused {
-        hooks.refused.push(Refused { target: *target, error: io::Error::other(error.to_string()) });
-    }
     for program in &loaded.programs {
         for &target in program.targets.iter().filter(|&&target| maps.has(target)) {
             match bpf::raw_tracepoint_open(program.fd.as_fd(), None) {
@@ -31,11 +28,8 @@ pub fn maps(loaded: &Loaded, maps: &Maps, hooks: &mut Hooks) {
 
 /// Attaches every program to what it was loaded for.
 pub fn attach(loaded: &Loaded, plan: &Plan, stop: &Stop) -> Result<Hooks, AttachError> {
-    let mut hooks = Hooks::new();
+    let mut hooks = Hooks::of(loaded);
     let mut functions = 0;
-    for (target, error) in &loaded.refused {
-        hooks.refused.push(Refused { target: *target, error: io::Error::other(error.to_string()) });
-    }
     for program in &loaded.programs {
         if stop.is_requested() {
             return Err(AttachError::Stopped);

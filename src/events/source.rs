@@ -34,7 +34,7 @@ impl Source {
             Transport::Ring { bytes } => {
                 let open = |spec: MapSpec| {
                     let ring = RingReader::new(loaded.map(SPARE), spec.entries)?;
-                    io::Result::Ok(Box::new(Spare::new(ring, plan.layout.size() as usize)))
+                    io::Result::Ok(Box::new(Spare::new(ring, plan.sent() as usize)))
                 };
                 Ok(Source::Ring {
                     ring: RingReader::new(loaded.map(EVENTS), bytes)?,

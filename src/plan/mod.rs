@@ -4,6 +4,7 @@ pub mod fields;
 pub mod kernel;
 pub mod make;
 pub mod maps;
+pub mod shrink;
 pub mod targets;
 pub mod track;
 

@@ -7,7 +7,7 @@ use crate::program::locate::{self, Packet, UNSET};
 use crate::program::read::{self, View};
 use crate::program::spare;
 use crate::program::whole;
-use crate::program::{COUNTERS, CallerAddress, EVENTS, Entry, MapSpec, SCRATCH, SHARED, SILENT, counter};
+use crate::program::{COUNTERS, CallerAddress, EVENTS, Entry, MapSpec, SCRATCH, SHARED, SILENT, counter, on_behalf_of};
 use crate::record::{APPENDED_BYTES, Field, HEADER_BYTES, Layout, Object, place};
 use crate::sys::bpf::MapType;
 use asm::{Asm, Helper, Label, Mem, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Size, W0, W1, W3, u32, u64};
@@ -28,6 +28,11 @@ pub fn wanted(plan: &Plan) -> Vec<Spot> {
     want(&[Field::Ifindex], &[skb.dev]);
     want(&[Field::Mtu], &[skb.dev, skb.refdst]);
     want(&[Field::Cb], &[skb.tc_cb]);
+    if plan.matches_late() {
+        out.extend(locate::wanted(&plan.kernel));
+        out.extend([skb.data, skb.vlan.proto, skb.vlan.tci, skb.pkt_type]);
+        out.extend(skb.vlan.present.map(|(spot, _)| spot));
+    }
     out.extend(whole::wanted(&plan.kernel, layout));
     out.extend(fields::wanted_by_values(&plan.skb));
     out
@@ -58,11 +63,15 @@ pub fn of_packet(a: &mut Asm, plan: &Plan, entry: &Entry, view: &View, packet: P
     headers(a, plan, view, packet);
     whole::skb(a, plan, view);
     fields::store(a, plan, &plan.skb, Object::Skb, view);
+    if plan.matches_late() {
+        where_it_lies(a, plan, view);
+        first_bytes(a, plan, view, packet);
+    }
 }
 
 /// As [`send`]; `fill` emits what fills the record at R9.
 pub fn send_filled(a: &mut Asm, plan: &Plan, entry: &Entry, end: Label, fill: &mut dyn FnMut(&mut Asm)) {
-    send_longer(a, plan, entry, plan.layout.size(), end, fill);
+    send_longer(a, plan, entry, plan.sent(), end, fill);
 }
 
 /// As [`send_filled`], of `size` bytes: the record and what comes behind it.
@@ -153,6 +162,7 @@ fn where_it_lies(a: &mut Asm, plan: &Plan, view: &View) {
     copy(skb.mac_header, place::MAC);
     copy(skb.network_header, place::NETWORK);
     let untagged = a.label();
+    a.store(part(place::VLAN_PRESENT), 0);
     match skb.vlan.present {
         Some((present, mask)) => {
             a.load(R1, view.at(present));
@@ -180,6 +190,31 @@ fn where_it_lies(a: &mut Asm, plan: &Plan, view: &View) {
     a.mov(R8, 0);
     a.bind(packet);
     a.store(part(place::APPENDED), R8);
+}
+
+/// Puts the first bytes of the packet behind the record at R9, from its link header on if it really has one, else from
+/// its network header, and says in [`Field::Place`] how many.
+fn first_bytes(a: &mut Asm, plan: &Plan, view: &View, packet: Packet) {
+    let (layout, kernel) = (&plan.layout, &plan.kernel);
+    let Some(at) = layout.offset(Field::Place) else { return };
+    let appended = asm::u16(R9 + (at + place::APPENDED.0) as i32);
+    let (none, real, all) = (a.label(), a.label(), a.label());
+    a.store(appended, 0);
+    locate::link(a, kernel, view, packet, none);
+    a.load(R1, u64(packet.link_len));
+    a.load(R0, u64(packet.is_virtual));
+    a.jeq(R0, 0, real);
+    a.add(R8, locate::ETHERNET);
+    a.sub(R1, locate::ETHERNET);
+    a.bind(real);
+    a.jsle(R1, 0, none);
+    a.jle(R1, APPENDED_BYTES as i32, all);
+    a.mov(R1, APPENDED_BYTES as i32);
+    a.bind(all);
+    a.store(appended, R1);
+    a.mov(R3, R8);
+    read::copy(a, plan.memory, kernel.bytes, R9, layout.size(), APPENDED_BYTES);
+    a.bind(none);
 }
 
 /// R0 = 0 if the record at R9, and R8 bytes of the packet, found room in this CPU's perf buffer.
@@ -252,7 +287,7 @@ pub const ROOMS: u32 = 64;
 /// The map for records that are too large for the stack; `None` if none is. Programs of fentry and of tracepoints
 /// interrupt each other, so each has a room of its own, as far as there are rooms.
 pub fn scratch(plan: &Plan) -> Option<MapSpec> {
-    let size = if plan.maps.is_some() { plan.layout.room() } else { plan.layout.size() };
+    let size = if plan.maps.is_some() { plan.layout.room() } else { plan.sent() };
     let is_large = matches!(plan.transport, Transport::Perf { .. }) && size > ON_STACK;
     let (kind, name) = (MapType::PerCpuArray, "whither_records");
     is_large.then_some(MapSpec { id: SCRATCH, kind, name, key: 4, value: 8 + size, entries: ROOMS })
@@ -329,14 +364,14 @@ pub fn head(a: &mut Asm, plan: &Plan, entry: &Entry) {
         a.call(Helper::GetCurrentComm);
     }
     if let Some(to) = at(layout, Field::Caller) {
-        match entry.caller(a) {
+        on_behalf_of(a, "--output-caller", |a| match entry.caller(a) {
             CallerAddress::Behind => {
                 let offset = layout.offset(Field::Caller).unwrap_or(0);
                 read::copy(a, plan.memory, plan.kernel.bytes, R9, offset, 8);
             }
             CallerAddress::Here => a.store(to, R3),
             CallerAddress::OnStack => a.store(to, 0),
-        }
+        });
     }
 }
 

@@ -8,6 +8,7 @@ use crate::expr::{Source, Value, emit};
 use crate::plan::fields::Fields;
 use crate::plan::kernel::{Bytes, Spot};
 use crate::plan::{Memory, Plan};
+use crate::program::on_behalf_of;
 use crate::program::read::{self, View};
 use crate::record::{Object, Place};
 use asm::{Asm, Label, Mem, R0, R1, R3, R7, R9, Reg64, Size, u8};
@@ -44,7 +45,9 @@ fn spot(object: TypeId, load: &Load) -> Option<Spot> {
 pub fn test(a: &mut Asm, plan: &Plan, fields: &Fields, view: &View, drop: Label) {
     if let Some(filter) = &fields.filter {
         a.note("expression");
-        emit::condition(a, filter, &mut KernelMemory { memory: plan.memory, plan, view, object: fields.id }, drop);
+        let mut access = KernelMemory { memory: plan.memory, plan, view, object: fields.id };
+        let flag = if fields.id == plan.skb.id { "--filter-skb-expr" } else { "--filter-xdp-expr" };
+        on_behalf_of(a, flag, |a| emit::condition(a, filter, &mut access, drop));
     }
 }
 
@@ -53,8 +56,10 @@ pub fn test(a: &mut Asm, plan: &Plan, fields: &Fields, view: &View, drop: Label)
 /// In: R7 = object, `view` open for [`wanted_by_values`], R9 = record. Clobbers: R0-R5.
 pub fn store(a: &mut Asm, plan: &Plan, fields: &Fields, object: Object, view: &View) {
     let mut access = KernelMemory { memory: plan.memory, plan, view, object: fields.id };
+    let flag = if object == Object::Skb { "--output-skb-metadata" } else { "--output-xdp-metadata" };
     for (shown, &Place { offset, size, known }) in fields.shown.iter().zip(plan.layout.values(object)) {
         let none = a.label();
+        let before = a.on_behalf_of(Some(format!("{flag} {}", shown.key).into()));
         a.note("value");
         a.store(u8(R9 + known as i32), 0);
         match &shown.output.source {
@@ -83,6 +88,7 @@ pub fn store(a: &mut Asm, plan: &Plan, fields: &Fields, object: Object, view: &V
         }
         a.store(u8(R9 + known as i32), 1);
         a.bind(none);
+        a.on_behalf_of(before);
     }
 }
 

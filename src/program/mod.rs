@@ -255,6 +255,15 @@ fn maps(plan: &Plan) -> Vec<MapSpec> {
     maps
 }
 
+/// Emits by `emit` what is there on behalf of `whom`: a flag of the user's, perhaps with its value, or
+/// [`PACKET_EXPRESSION`](crate::plan::shrink::PACKET_EXPRESSION).
+fn on_behalf_of<T>(a: &mut Asm, whom: &str, emit: impl FnOnce(&mut Asm) -> T) -> T {
+    let before = a.on_behalf_of(Some(whom.into()));
+    let emitted = emit(a);
+    a.on_behalf_of(before);
+    emitted
+}
+
 /// Emits one program: enter, decide, record.
 ///
 /// `after_death`: for a function that is handed skbs that have ended; those are not followed any further.
@@ -273,6 +282,18 @@ fn emit(plan: &Plan, entry: &Entry, after_death: bool, name: String) -> Result<a
         fields::test(a, plan, &plan.skb, &view, drop);
         capture::unless_silent(a, drop);
         capture::append(a, plan, entry, &view, drop);
+    } else if plan.matches_late() {
+        let early = a.stack_mark();
+        let wanted: [&[Spot]; 3] = [&filter::wanted(plan), &tunnel::wanted(plan), &fields::wanted_by_test(&plan.skb)];
+        let tests = view(a, plan, &wanted);
+        filter::metadata(a, plan, &tests, drop);
+        tunnel::test(a, plan, &tests, drop)?;
+        fields::test(a, plan, &plan.skb, &tests, drop);
+        a.stack_release(early);
+        capture::unless_silent(a, drop);
+        let view = view(a, plan, &[&locate::wanted(&plan.kernel), &captured]);
+        locate::network(a, &plan.kernel, &view, found);
+        capture::send(a, plan, entry, &view, found, drop);
     } else if plan.filters.is_empty() && plan.skb.filter.is_none() && plan.tracking.is_none() {
         capture::unless_silent(a, drop);
         let view = view(a, plan, &[&locate::wanted(&plan.kernel), &captured]);

@@ -12,11 +12,12 @@
 //! expression needs more of it.
 
 use crate::plan::kernel::{Bytes, Skb, Spot};
+use crate::plan::shrink::PACKET_EXPRESSION;
 use crate::plan::{Memory, Plan};
 use crate::program::locate::{ETHERNET, Packet};
 use crate::program::read::{self, View};
 use crate::program::tag::{self, Tag, Tagged};
-use crate::program::{BuildError, capture, counter};
+use crate::program::{BuildError, capture, counter, on_behalf_of};
 use asm::{Asm, Label, Mem, R0, R1, R2, R3, R7, R8, R9, Reg32, Reg64, Size, Slot, W0, W1, W2, u64};
 use filter_compiler::Graph;
 use filter_compiler::ebpf::{self, Indexing, Metadata, Needs, PacketAccess, Place, Span, StackWindow};
@@ -58,6 +59,17 @@ pub fn wanted_by(graph: &Graph, skb: &Skb) -> Vec<Spot> {
 /// In: R8 and the slots of `packet` from [`locate::link`](super::locate::link), `view` open for [`wanted`]. Clobbers: R0-R5, R8, R9.
 pub fn test(a: &mut Asm, plan: &Plan, view: &View, packet: Packet, drop: Label) -> Result<(), BuildError> {
     let Some(graph) = &plan.filters.packet else { return Ok(()) };
+    on_behalf_of(a, PACKET_EXPRESSION, |a| test_graph(a, plan, graph, view, packet, drop))
+}
+
+fn test_graph(
+    a: &mut Asm,
+    plan: &Plan,
+    graph: &Graph,
+    view: &View,
+    packet: Packet,
+    drop: Label,
+) -> Result<(), BuildError> {
     let needs = Needs::of(graph);
     let mark = a.stack_mark();
     let facts = Facts::gather(a, plan, view, packet, &needs);
@@ -108,8 +120,10 @@ fn unread(a: &mut Asm, plan: &Plan, drop: Label) {
 /// In: what `frame` says; its start must be in R8. Clobbers: R0-R5, R8, R9.
 pub fn test_frame(a: &mut Asm, plan: &Plan, frame: ebpf::Packet, drop: Label) -> Result<(), BuildError> {
     let Some(graph) = &plan.filters.packet else { return Ok(()) };
-    let mut reader = Reader::new(a, plan, &Needs::of(graph), &[], frame, drop)?;
-    Ok(ebpf::emit(graph, a, reader.inner(), drop)?)
+    on_behalf_of(a, PACKET_EXPRESSION, |a| {
+        let mut reader = Reader::new(a, plan, &Needs::of(graph), &[], frame, drop)?;
+        Ok(ebpf::emit(graph, a, reader.inner(), drop)?)
+    })
 }
 
 /// As [`test_frame`], for any expression about the packet at R8, whose length is in `packet.link_len`; `packet.is_virtual`

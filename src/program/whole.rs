@@ -2,8 +2,8 @@
 
 use crate::plan::Plan;
 use crate::plan::kernel::{Kernel, Spot};
-use crate::program::Entry;
 use crate::program::read::{self, View};
+use crate::program::{Entry, on_behalf_of};
 use crate::record::{Dump, FRAME_BYTES, Field, HEADER_BYTES, Layout, STACK_BYTES};
 use asm::{Asm, Helper, Label, R0, R1, R2, R3, R4, R6, R7, R9, W0, W1, u32, u64};
 
@@ -25,23 +25,29 @@ pub fn wanted(kernel: &Kernel, layout: &Layout) -> Vec<Spot> {
 pub fn skb(a: &mut Asm, plan: &Plan, view: &View) {
     let (layout, kernel) = (&plan.layout, &plan.kernel);
     if let Some((offset, size)) = layout.dump(Dump::Skb) {
-        a.note("struct sk_buff");
-        a.mov(R3, R7);
-        read::copy(a, plan.memory, kernel.bytes, R9, offset, size);
+        on_behalf_of(a, "--output-skb", |a| {
+            a.note("struct sk_buff");
+            a.mov(R3, R7);
+            read::copy(a, plan.memory, kernel.bytes, R9, offset, size);
+        });
     }
     if let Some((offset, size)) = layout.dump(Dump::SharedInfo) {
-        a.note("struct skb_shared_info");
-        a.load(R3, view.at(kernel.skb.head));
-        a.load(R1, view.at(kernel.skb.end));
-        a.add(R3, R1);
-        read::copy(a, plan.memory, kernel.bytes, R9, offset, size);
+        on_behalf_of(a, "--output-skb-shared-info", |a| {
+            a.note("struct skb_shared_info");
+            a.load(R3, view.at(kernel.skb.head));
+            a.load(R1, view.at(kernel.skb.end));
+            a.add(R3, R1);
+            read::copy(a, plan.memory, kernel.bytes, R9, offset, size);
+        });
     }
     if let (Some(length), Some(offset)) = (layout.offset(Field::InnerLen), layout.offset(Field::InnerHeaders)) {
         let none = a.label();
-        a.store(u32(R9 + length as i32), 0);
-        inner(a, kernel, view, kernel.skb.inner_network_header, none);
-        a.store(u32(R9 + length as i32), W0);
-        read::copy(a, plan.memory, kernel.bytes, R9, offset, HEADER_BYTES);
+        on_behalf_of(a, "--output-tunnel", |a| {
+            a.store(u32(R9 + length as i32), 0);
+            inner(a, kernel, view, kernel.skb.inner_network_header, none);
+            a.store(u32(R9 + length as i32), W0);
+            read::copy(a, plan.memory, kernel.bytes, R9, offset, HEADER_BYTES);
+        });
         a.bind(none);
     }
 }
@@ -63,18 +69,22 @@ pub fn inner(a: &mut Asm, kernel: &Kernel, view: &View, offset: Spot, none: Labe
 pub fn stack(a: &mut Asm, layout: &Layout, entry: &Entry) {
     if let (Some(offset), Some(length)) = (layout.offset(Field::Stack), layout.offset(Field::StackLen)) {
         let good = a.label();
-        unwind(a, offset, STACK_BYTES);
-        a.jsge(R0, 0, good);
-        a.mov(R0, 0);
-        a.bind(good);
-        a.store(u32(R9 + length as i32), R0);
+        on_behalf_of(a, "--output-stack", |a| {
+            unwind(a, offset, STACK_BYTES);
+            a.jsge(R0, 0, good);
+            a.mov(R0, 0);
+            a.bind(good);
+            a.store(u32(R9 + length as i32), R0);
+        });
     }
     if let (Some(offset), Entry::Words { .. }) = (layout.offset(Field::Frames), entry) {
-        // What is not filled must read as 0.
-        for at in (0..FRAME_BYTES).step_by(8) {
-            a.store(u64(R9 + (offset + at) as i32), 0);
-        }
-        unwind(a, offset, FRAME_BYTES);
+        on_behalf_of(a, "--output-caller", |a| {
+            // What is not filled must read as 0.
+            for at in (0..FRAME_BYTES).step_by(8) {
+                a.store(u64(R9 + (offset + at) as i32), 0);
+            }
+            unwind(a, offset, FRAME_BYTES);
+        });
     }
 }
 

@@ -45,7 +45,9 @@ pub fn emit(plan: &Plan, entry: &Entry, name: String) -> Result<asm::Program, Bu
             a.exit();
             return Ok(asm.finish()?);
         }
-        filter_packet(a, plan, xdp, &view, drop)?;
+        if !plan.matches_late() {
+            filter_packet(a, plan, xdp, &view, drop)?;
+        }
         fields::test(a, plan, &plan.xdp, &view, drop);
         a.stack_release(early);
         hand_over(a, plan);
@@ -57,6 +59,11 @@ pub fn emit(plan: &Plan, entry: &Entry, name: String) -> Result<asm::Program, Bu
             device(a, plan, xdp, &view);
             headers(a, plan, xdp, &view);
             fields::store(a, plan, &plan.xdp, Object::Xdp, &view);
+            if plan.matches_late() {
+                where_it_lies(a, plan, xdp, &view);
+                a.load(R3, view.at(xdp.data));
+                read::copy(a, plan.memory, plan.kernel.bytes, R9, plan.layout.size(), APPENDED_BYTES);
+            }
         });
     }
     a.bind(drop);

@@ -44,6 +44,17 @@ fn matches(expression: &str, yes: &[Skb], no: &[Skb]) {
         for (n, skb) in no.iter().enumerate() {
             assert!(hit(skb).event.is_none(), "`{expression}` matches packet {n}\n{}", rig.programs);
         }
+        // User space, where the kernel does not take the expression, comes to the same.
+        let Some(late) = rig.matching_late() else { return };
+        let target = &rig.plan.targets[0].name;
+        for (skb, wanted) in yes.iter().map(|skb| (skb, true)).chain(no.iter().map(|skb| (skb, false))) {
+            let (early, hit) = (hit(skb).event, late.hit(target, skb));
+            let late_event = late.judge(&hit);
+            assert_eq!(late_event.is_some(), wanted, "`{expression}` in user space, {skb:?}\n{}", late.programs);
+            if let (Some(early), Some(late)) = (early, late_event) {
+                assert_eq!((early.tuple, early.meta), (late.tuple, late.meta), "`{expression}`");
+            }
+        }
     });
 }
 

@@ -8,8 +8,10 @@ use whither::cli::Args;
 use whither::decode::{Event, decode};
 use whither::expr::Source;
 use whither::host::survey::Host;
+use whither::late::Late;
 use whither::plan::fields::Fields;
 use whither::plan::fields::Shown;
+use whither::plan::shrink::Part;
 use whither::plan::{Backend, Memory, Plan, make};
 use whither::program::{self, Blueprint, Programs};
 use whither::record::{Field, Object, Place};
@@ -82,6 +84,21 @@ impl Rig {
         let mut programs = program::build(&plan).unwrap_or_else(|error| panic!("{args}: {error}"));
         programs.programs.extend(traced.unwrap_or_else(|error| panic!("{args}: {error}")));
         Rig { plan, programs, btf: host.btf.clone() }
+    }
+
+    /// The same with packets matched in user space; `None` if they have to be in the kernel, or are there already.
+    pub fn matching_late(&self) -> Option<Rig> {
+        self.plan.optional().contains(&Part::Filter).then(|| {
+            let plan = self.plan.without(&[Part::Filter]);
+            let programs = program::build(&plan).expect("it can be built with the expression");
+            Rig { plan, programs, btf: self.btf.clone() }
+        })
+    }
+
+    /// What user space makes of a hit: its event if the packet matches.
+    pub fn judge(&self, hit: &Hit) -> Option<Event> {
+        let mut late = Late::new(&self.plan).expect("an expression").expect("packets behind records");
+        late.pass(hit.outcome.record.as_deref()?).map(|record| self.decode(record))
     }
 
     /// Lets only packets of a network namespace through, whatever the host was asked for.
