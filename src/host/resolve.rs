@@ -155,7 +155,7 @@ fn program(size: u32, reading: Reading) -> Result<asm::Program, asm::Error> {
 }
 
 /// True if a function that begins with `code` at `address` is one that ftrace can trace: it begins, after a landing pad
-/// for indirect branches, with an instruction that does nothing, or with the call that ftrace put in its place.
+/// for indirect branches, with an instruction that does nothing, or with the call or jump that ftrace put in its place.
 ///
 /// `is_text` tells the kernel's own code from the trampolines that ftrace calls.
 pub fn is_traceable(place: &Place, arch: Arch, is_text: impl Fn(u64) -> bool) -> bool {
@@ -168,7 +168,8 @@ pub fn is_traceable(place: &Place, arch: Arch, is_text: impl Fn(u64) -> bool) ->
             let skip = if pads.iter().any(|pad| code.starts_with(pad)) { 4 } else { 0 };
             match code[skip..] {
                 [0x0f, 0x1f, 0x44, 0x00, 0x00, ..] => true,
-                [0xe8, a, b, c, d, ..] => {
+                // A jump where fexit is attached (`ftrace_is_jmp`, seen on 7.2).
+                [0xe8 | 0xe9, a, b, c, d, ..] => {
                     let distance = i64::from(i32::from_le_bytes([a, b, c, d]));
                     !is_text(address.wrapping_add_signed(distance + skip as i64 + 5))
                 }
@@ -252,6 +253,8 @@ mod tests {
         check(Arch::X86_64, &[0xe8, 0xfb, 0x6f, 0, 0], true);
         check(Arch::X86_64, &[0xe8, 0, 0, 0, 0x40], true);
         check(Arch::X86_64, &[0xe8, 0, 0x10, 0, 0], false);
+        check(Arch::X86_64, &[0xe9, 0, 0, 0, 0x40], true);
+        check(Arch::X86_64, &[0xe9, 0, 0x10, 0, 0], false);
         check(Arch::X86_64, &[], false);
 
         let words = |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|w| w.to_le_bytes()).collect() };
