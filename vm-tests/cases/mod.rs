@@ -74,6 +74,7 @@ cases! {
     signals_leave_nothing,
     tcp_two_netns,
     trace_programs_come_and_go,
+    trace_tail_call,
     trace_tc,
     trace_tcx,
     trace_xdp,
