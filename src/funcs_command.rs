@@ -11,6 +11,7 @@ use crate::plan::{Plan, PlanError, Target, make};
 use crate::program;
 use crate::sys::process;
 use crate::sys::stop::Stop;
+use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};
@@ -94,7 +95,7 @@ fn rows(host: &Host, plan: Option<&Plan>) -> Vec<Row> {
         let (name, module) = (name.clone(), module.clone());
         rows.push(Row { name, module, argument: Some(*skb_arg), addresses: addresses.clone(), why: None });
     }
-    rows.sort_by(|a, b| (&a.name, &a.module).cmp(&(&b.name, &b.module)));
+    rows.sort_by(by_name);
     let traced = rows.len();
     for function in &host.functions.functions {
         let name = function.alias.as_deref().unwrap_or(&function.name);
@@ -134,8 +135,12 @@ fn rows(host: &Host, plan: Option<&Plan>) -> Vec<Row> {
             }
         }
     }
-    rows[traced..].sort_by(|a, b| (&a.name, &a.module).cmp(&(&b.name, &b.module)));
+    rows[traced..].sort_by(by_name);
     rows
+}
+
+fn by_name(a: &Row, b: &Row) -> Ordering {
+    (&a.name, &a.module).cmp(&(&b.name, &b.module))
 }
 
 /// Why a function that kprobes can reach is not traced by `backend`.

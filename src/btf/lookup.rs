@@ -169,7 +169,7 @@ impl Btf {
             let first = found.len();
             let index = self.names.get_or_init(|| NameIndex::new(self));
             found.extend(index.find(self, name).filter_map(T::from_type));
-            found[first..].sort_by_key(|t| t.as_type().id());
+            found[first..].sort_unstable_by_key(|t| t.as_type().id());
         }
         found
     }

@@ -239,7 +239,7 @@ pub fn callees(symbols: &Symbols) -> io::Result<Callees> {
         }
         found.unread += usize::from(!is_read);
     }
-    found.names.sort();
+    found.names.sort_unstable();
     found.names.dedup();
     Ok(found)
 }

@@ -106,7 +106,7 @@ pub fn list(sys: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(directory(sys)) else { return Vec::new() };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let mut names: Vec<String> = names.filter(|name| name != "vmlinux").collect();
-    names.sort();
+    names.sort_unstable();
     names
 }
 

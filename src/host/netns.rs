@@ -65,7 +65,7 @@ fn entries(directory: &Path) -> impl Iterator<Item = (String, PathBuf)> + use<> 
         })
         .collect();
     // Shorter numbers first: the oldest process stands for its namespace.
-    entries.sort_by(|(a, _), (b, _)| (a.len(), a).cmp(&(b.len(), b)));
+    entries.sort_unstable_by(|(a, _), (b, _)| (a.len(), a).cmp(&(b.len(), b)));
     entries.into_iter()
 }
 

@@ -219,7 +219,7 @@ fn backups(path: &Path) -> io::Result<Vec<Backup>> {
             backups.push(Backup { time: time.into(), path: entry.path(), is_compressed });
         }
     }
-    backups.sort_by(|a, b| (&b.time, b.is_compressed).cmp(&(&a.time, a.is_compressed)));
+    backups.sort_unstable_by(|a, b| (&b.time, b.is_compressed).cmp(&(&a.time, a.is_compressed)));
     Ok(backups)
 }
 

@@ -239,7 +239,7 @@ impl Reader {
             _ => {
                 let mut needs = needs.clone();
                 needs.fixed.extend(more);
-                needs.fixed.sort();
+                needs.fixed.sort_unstable();
                 needs.fixed.dedup();
                 let window = StackWindow::new(a, &needs, packet, Indexing::SecondRead)?;
                 window.read(a, drop);

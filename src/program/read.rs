@@ -186,7 +186,7 @@ pub fn cast(a: &mut Asm, kfunc: u32, object: Reg64, id: TypeId) {
 /// multiples of 8, so members keep their alignment on the stack.
 fn chunks(wanted: &[Spot]) -> Vec<(u32, u32)> {
     let mut spots = wanted.to_vec();
-    spots.sort_by_key(|spot| spot.offset);
+    spots.sort_unstable_by_key(|spot| spot.offset);
     let mut out: Vec<(u32, u32)> = Vec::new();
     for spot in spots {
         match out.last_mut() {

@@ -52,7 +52,7 @@ pub fn below(needs: &Needs) -> Needs {
         _ => None,
     };
     let mut fixed: Vec<Span> = needs.fixed.iter().filter_map(moved).collect();
-    fixed.sort();
+    fixed.sort_unstable();
     fixed.dedup();
     let indexed = needs.indexed.iter().map(|span| Span { offset: behind(span.offset), ..*span }).collect();
     Needs { fixed, indexed, ..needs.clone() }

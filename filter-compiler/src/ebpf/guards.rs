@@ -201,6 +201,6 @@ pub fn needs(graph: &Graph) -> Needs {
         spans.sort_unstable();
         spans.dedup();
     }
-    needs.metadata.sort();
+    needs.metadata.sort_unstable();
     needs
 }

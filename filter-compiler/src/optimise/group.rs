@@ -320,7 +320,9 @@ impl<'a> Clusters<'a> {
         let is_at_hand = |part: &Part| part.value().is_some() && part.value() == at_hand;
         let moves = parts.iter().skip(1).any(is_at_hand) && !is_at_hand(&parts[0]);
         if moves {
-            parts.sort_by_key(|part| !is_at_hand(part));
+            let (mut front, others): (Vec<Part>, _) = parts.into_iter().partition(is_at_hand);
+            front.extend(others);
+            parts = front;
         }
         (moves || parts.len() < chain.len()).then_some(parts)
     }
