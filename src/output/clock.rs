@@ -3,6 +3,7 @@
 use crate::sys::clock;
 
 use super::number::decimal;
+use super::zone::local_offset;
 
 /// Bytes of `YYYY-MM-DDTHH:MM:SS.mmm`.
 pub(super) const WIDTH: usize = 23;
@@ -27,7 +28,7 @@ pub(super) struct WallClock {
 impl WallClock {
     /// The clock of this machine.
     pub fn of_host() -> WallClock {
-        let mut clock = WallClock::new(0, clock::local_offset);
+        let mut clock = WallClock::new(0, local_offset);
         clock.tick();
         clock
     }
@@ -67,7 +68,7 @@ impl WallClock {
 /// `YYYY-MM-DDTHH-MM-SS.mmm` of `unix_millis` after 1970 in local time, for names of files.
 pub(super) fn for_file_name(unix_millis: i64) -> String {
     let second = unix_millis.div_euclid(1000);
-    let mut text = date_and_time(second + clock::local_offset(second), b"-");
+    let mut text = date_and_time(second + local_offset(second), b"-");
     text[20..].copy_from_slice(&three_digits(unix_millis.rem_euclid(1000) as u16));
     String::from_utf8_lossy(&text).into_owned()
 }
@@ -98,7 +99,7 @@ fn date_and_time(second: i64, colon: &[u8; 1]) -> [u8; WIDTH] {
 ///
 /// Counted in years that start in March, so that the day that is sometimes there is the last of a year, and in cycles
 /// of 400 years, which all have the same length.
-fn date(days: i64) -> (i64, u64, u64) {
+pub(super) fn date(days: i64) -> (i64, u64, u64) {
     const CYCLE: i64 = 146_097;
     let since = days + 719_468; // 0000-03-01
     let (cycle, day) = (since.div_euclid(CYCLE), since.rem_euclid(CYCLE));

@@ -11,6 +11,7 @@ mod stack;
 mod text;
 mod tuple;
 mod value;
+mod zone;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};

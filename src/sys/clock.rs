@@ -1,7 +1,6 @@
-//! Clocks, and the local time zone.
+//! Clocks.
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
@@ -12,18 +11,6 @@ pub fn realtime_offset() -> io::Result<i64> {
     let (before, real, after) =
         (nanos(ClockId::CLOCK_MONOTONIC)?, nanos(ClockId::CLOCK_REALTIME)?, nanos(ClockId::CLOCK_MONOTONIC)?);
     Ok(real - (before + (after - before) / 2))
-}
-
-/// Seconds by which local time is ahead of UTC at `unix` seconds after 1970; 0 if the system cannot tell.
-pub fn local_offset(unix: i64) -> i64 {
-    let mut parts = MaybeUninit::<libc::tm>::zeroed();
-    // SAFETY: both pointers are valid for the call. localtime_r reads the environment, which whither never changes.
-    let done = unsafe { libc::localtime_r(&unix, parts.as_mut_ptr()) };
-    if done.is_null() {
-        return 0;
-    }
-    // SAFETY: localtime_r succeeded and has filled the structure, which is valid when zeroed in any case.
-    unsafe { parts.assume_init() }.tm_gmtoff
 }
 
 /// Time that this thread has spent on a CPU: a busy machine does not make it longer.
@@ -41,7 +28,5 @@ mod tests {
     #[test]
     fn offsets_are_plausible() {
         assert!(realtime_offset().unwrap() > 0, "the machine was booted after 1970");
-        assert!(local_offset(1_800_000_000).abs() <= 15 * 3600);
-        assert_eq!(local_offset(i64::MAX), 0);
     }
 }

@@ -10,6 +10,7 @@ pub mod mmap;
 pub mod perf_event;
 pub mod process;
 pub mod progs;
+mod stack;
 pub mod stop;
 
 use std::io;
