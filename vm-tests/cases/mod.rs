@@ -26,6 +26,7 @@ cases! {
     anywhere_confidentiality,
     anywhere_integrity,
     anywhere_none,
+    as_pwru,
     backend_fentry,
     backend_kprobe,
     backend_kprobe_multi,

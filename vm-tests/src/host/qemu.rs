@@ -17,9 +17,9 @@ use super::program;
 use crate::error::{Context, Error, Result};
 use crate::protocol::{Job, Report};
 
-/// How long a boot may take until userland reports. Four to seven seconds are usual; one boot in eighty hangs before
-/// that under emulation.
-const BOOT: Duration = Duration::from_secs(60);
+/// How long a boot may take until userland reports. Four to seven seconds are usual, and a minute has been seen on a
+/// machine that was busy; one boot in eighty hangs before that under emulation.
+const BOOT: Duration = Duration::from_secs(150);
 /// How much longer it may take where instructions are counted.
 const COUNTED: u32 = 4;
 /// What is kept of the console.
