@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Kept with all members, where the kernel has them: what programs read and what expressions begin with.
-const WHOLE: [&str; 36] = [
+pub const WHOLE: [&str; 36] = [
     "sk_buff",
     "skb_shared_info",
     "skb_frag",

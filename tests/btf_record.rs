@@ -15,44 +15,8 @@ use whither::btf::slice::Slicer;
 use whither::btf::{Arch, Btf, PointerSet, TypeId};
 use whither::host::{Finder, Roots, Targets, modules};
 
-/// Kept with all members.
-const WHOLE: &[&str] = &[
-    "sk_buff",
-    "skb_shared_info",
-    "skb_frag",
-    "bio_vec",
-    "page",
-    "net_device",
-    "possible_net_t",
-    "net",
-    "ns_common",
-    "sock",
-    "sock_common",
-    "dst_entry",
-    "dst_metrics",
-    "xdp_buff",
-    "xdp_rxq_info",
-    "qdisc_skb_cb",
-    "bpf_map",
-    "bpf_prog",
-    "ethhdr",
-    "vlan_hdr",
-    "iphdr",
-    "ipv6hdr",
-    "in6_addr",
-    "tcphdr",
-    "udphdr",
-    "icmphdr",
-    "task_struct",
-    "nf_conn",
-    "nf_conntrack_tuple_hash",
-    "nf_conntrack_tuple",
-    "veth_priv",
-    "linux_binprm",
-    "__kernel_sockaddr_storage",
-    "skb_drop_reason",
-    "bpf_func_id",
-];
+/// Kept with all members, beside what `whither types export` keeps so.
+const WHOLE: &[&str] = &["nf_conn", "nf_conntrack_tuple_hash", "nf_conntrack_tuple", "veth_priv"];
 
 /// Kept although no parameter is an skb.
 const FUNCTIONS: &[&str] = &[
@@ -91,7 +55,7 @@ fn record() {
         let source = slicer.add_module(btf);
         keep_functions(&mut slicer, source, btf, &mut names);
     }
-    for name in WHOLE {
+    for name in whither::types_command::WHOLE.iter().chain(WHOLE) {
         slicer.keep_named(name).unwrap();
     }
     let slices = slicer.finish().unwrap();
