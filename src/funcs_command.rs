@@ -4,8 +4,9 @@ use crate::attach;
 use crate::btf::FentryLimit;
 use crate::cli::{Args, Backend};
 use crate::error::Error;
-use crate::host::survey::Host;
-use crate::host::{Roots, SkbFunction};
+use crate::host::arrivals::further_places;
+use crate::host::survey::{Host, HostError};
+use crate::host::{Roots, SkbFunction, Targets};
 use crate::load;
 use crate::plan::{Plan, PlanError, Target, make};
 use crate::program;
@@ -22,7 +23,13 @@ use std::sync::Arc;
 pub fn run(args: &Args, stop: &Stop) -> Result<(), Error> {
     process::raise_nofile()?;
     process::raise_memlock();
-    let host = Host::read(args, &Roots::default())?;
+    let mut host = Host::read(args, &Roots::default())?;
+    if let Some(error) = host.awaited.pop() {
+        return Err(HostError::Btf(error).into());
+    }
+    if host.first_only {
+        add_places(&mut host.functions);
+    }
     let (plan, note) = choose(args, &host, stop)?;
     let rows = rows(&host, plan.as_ref());
     if rows.is_empty() {
@@ -38,6 +45,15 @@ pub fn run(args: &Args, stop: &Stop) -> Result<(), Error> {
     let by = plan.map_or(String::new(), |plan| format!(" by {}", plan.backend));
     let _ = writeln!(io::stderr(), "{traced} would be traced{by}, {} not{note}", rows.len() - traced);
     Ok(())
+}
+
+/// Adds where other functions of the same names are, which a run finds when it traces already.
+fn add_places(functions: &mut Targets) {
+    let known: Vec<_> = functions.functions.iter().map(|f| (&*f.name, f.module.as_deref(), &f.addresses[..])).collect();
+    let places = further_places(&Roots::default(), &known).unwrap_or_default();
+    for (index, address) in places {
+        functions.functions[index as usize].addresses.push(address);
+    }
 }
 
 /// The plan by the best way in that works, tried on one function; where none does, by the first that can be planned, and

@@ -1,5 +1,6 @@
 //! Traces packets through the Linux kernel, function by function, and says where and why they died.
 
+pub mod arrivals;
 pub mod attach;
 pub mod btf;
 pub mod cli;

@@ -193,6 +193,11 @@ fn descriptor(maps: &[(MapRef, OwnedFd)], map: MapRef) -> &OwnedFd {
 }
 
 impl Loaded {
+    /// Loads one more program, with the maps of the others.
+    pub fn load_more(&self, blueprint: &Blueprint) -> Result<Program, LoadError> {
+        Ok(program(blueprint, load_program(blueprint, &self.maps, None)?))
+    }
+
     /// Loads one more program, which traces the BPF program `traced`, with the maps of the others.
     pub fn load_for(&self, blueprint: &Blueprint, traced: BorrowedFd<'_>) -> Result<Program, LoadError> {
         let fd = load_program(blueprint, &self.maps, Some(traced))?;

@@ -26,11 +26,11 @@ pub struct Progs {
 
 impl Progs {
     /// For the tc programs, the XDP programs or both. Fails if this kernel has no fentry.
-    pub fn new(tc: bool, xdp: bool, host: &Host, plan: &Plan) -> Result<Progs, Error> {
+    pub fn new(tc: bool, xdp: bool, host: &Host) -> Result<Progs, Error> {
         if let Some(Err(error)) = &host.features.fentry {
             return Err(Error::NoFentry(error.to_string()));
         }
-        Ok(Progs { found: BpfProgs::new(tc, xdp), next: plan.targets.len() as u32, looked: Instant::now() })
+        Ok(Progs { found: BpfProgs::new(tc, xdp), next: 0, looked: Instant::now() })
     }
 
     /// Whether it is time to look again.
@@ -38,15 +38,17 @@ impl Progs {
         self.looked.elapsed() >= INTERVAL
     }
 
-    /// Attaches to every program that is new. Returns their names, in the order of their indices; what cannot be traced
+    /// Attaches to every program that is new; the first gets the index `next` in records. Returns their names, in the order of their indices; what cannot be traced
     /// is said once and left alone.
     pub fn look(
         &mut self,
+        next: u32,
         plan: &Plan,
         loaded: &mut Loaded,
         hooks: &mut Hooks,
         say: &Say,
     ) -> Result<Vec<ProgramName>, Error> {
+        self.next = next;
         let mut names = Vec::new();
         loop {
             match self.found.find_new() {

@@ -1,5 +1,6 @@
 //! One run, from the command line to the last line.
 
+use crate::arrivals::{self, Arrivals, Tracing};
 use crate::attach::{self, Hooks};
 use crate::cli::{Args, Dump};
 use crate::decode::decode;
@@ -9,7 +10,7 @@ use crate::host::survey::Host;
 use crate::host::{Roots, modules};
 use crate::late::Late;
 use crate::load::{self, Loaded, Program};
-use crate::names::{Names, NoSymbols, Reasons, Symbols, TargetKind, TargetName};
+use crate::names::{Names, NoSymbols, Reasons, Symbols};
 use crate::output::{self, Counts, Details, End, Lines, Settings};
 use crate::plan::{Backend, Plan, PlanError, make};
 use crate::program;
@@ -70,7 +71,7 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
         say.misses_unknown();
     }
     let (tc, xdp) = (args.filter_trace_tc, args.filter_trace_xdp);
-    let progs = if tc || xdp { Some(Progs::new(tc, xdp, &host, &plan)?) } else { None };
+    let progs = if tc || xdp { Some(Progs::new(tc, xdp, &host)?) } else { None };
     if args.output_file.is_none() {
         stop.watch(io::stdout().as_fd());
     }
@@ -78,7 +79,7 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let lines = Lines::new(Settings::new(args), names, out);
     let late = Late::new(&plan)?;
     let details = Details::new(&plan, &host.btf);
-    let modules = host.modules;
+    let modules = host.modules.clone();
     let mut run = Run {
         args,
         say,
@@ -87,6 +88,7 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
         loaded,
         hooks,
         progs,
+        arrivals: None,
         events,
         late,
         status: Status::new(args),
@@ -96,7 +98,7 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
         full: false,
     };
     run.look_for_programs()?;
-    run.follow()
+    run.follow(&host)
 }
 
 /// Everything that is live.
@@ -108,6 +110,8 @@ struct Run<'a> {
     loaded: Loaded,
     hooks: Hooks,
     progs: Option<Progs>,
+    /// Functions that are found later; from the time on when all others are attached.
+    arrivals: Option<Arrivals>,
     events: Events,
     late: Option<Late>,
     status: Option<Status>,
@@ -128,9 +132,9 @@ const ATTACHING: Duration = Duration::from_millis(50);
 
 impl Run<'_> {
     /// Writes lines until the end is asked for and everything was read.
-    fn follow(mut self) -> Result<Summary, Error> {
+    fn follow(mut self, host: &Host) -> Result<Summary, Error> {
         let mut wanted = true;
-        let mut patience = self.attaching()?.then_some(ATTACHING);
+        let mut patience = self.attaching(host)?.then_some(ATTACHING);
         let (mut idle, mut ending) = (false, false);
         let mut written = Instant::now();
         loop {
@@ -172,10 +176,13 @@ impl Run<'_> {
                 Next::End => break,
             }
             if patience.is_some() {
-                patience = self.attaching()?.then_some(ATTACHING);
+                patience = self.attaching(host)?.then_some(ATTACHING);
             }
             if !ending && self.progs.as_ref().is_some_and(Progs::is_due) {
                 self.look_for_programs()?;
+            }
+            if !ending && self.arrivals.as_ref().is_some_and(Arrivals::is_due) {
+                self.look_for_functions()?;
             }
             if let Some(status) = self.status.as_mut().filter(|status| !ending && patience.is_none() && status.is_due())
             {
@@ -202,21 +209,41 @@ impl Run<'_> {
     /// How long nothing is to be done if no records come; `None`: for ever.
     fn rest(&self) -> Option<Duration> {
         let programs = self.progs.as_ref().map(|_| progs::INTERVAL);
+        let programs = programs.or(self.arrivals.as_ref().map(|_| arrivals::INTERVAL));
         programs.or(self.status.as_ref().map(|_| status::INTERVAL))
     }
 
     /// Traces BPF programs that are new.
     fn look_for_programs(&mut self) -> Result<(), Error> {
         if let Some(progs) = &mut self.progs {
-            for name in progs.look(&self.plan, &mut self.loaded, &mut self.hooks, &self.say)? {
+            let next = self.lines.names().functions.len() as u32;
+            for name in progs.look(next, &self.plan, &mut self.loaded, &mut self.hooks, &self.say)? {
                 self.lines.add_program(name);
             }
         }
         Ok(())
     }
 
+    /// Traces functions that were found meanwhile.
+    fn look_for_functions(&mut self) -> Result<(), Error> {
+        let Some(arrivals) = &mut self.arrivals else { return Ok(()) };
+        let mut tracing = Tracing {
+            plan: &self.plan,
+            loaded: &mut self.loaded,
+            hooks: &mut self.hooks,
+            lines: &mut self.lines,
+            modules: &mut self.modules,
+            say: &self.say,
+            stop: self.stop,
+        };
+        if !arrivals.look(&mut tracing) {
+            self.arrivals = None;
+        }
+        Ok(())
+    }
+
     /// Whether attaching goes on; says so when it is done.
-    fn attaching(&mut self) -> Result<bool, Error> {
+    fn attaching(&mut self, host: &Host) -> Result<bool, Error> {
         if self.hooks.is_attaching() {
             self.say.progress(self.hooks.attached(), self.plan.places());
             return Ok(true);
@@ -227,6 +254,7 @@ impl Run<'_> {
             File::create(path).map_err(|error| Error::File { path: path.clone(), error })?;
         }
         self.say.listening();
+        self.arrivals = Arrivals::watch(self.args, host, &self.plan);
         Ok(false)
     }
 
@@ -304,24 +332,11 @@ fn names(args: &Args, host: &Host, plan: &Plan) -> Result<Names, Error> {
     };
     let reasons = host.drop_reasons();
     let reasons = Reasons::new(borrow(&reasons.reasons), borrow(&reasons.subsystems));
-    Ok(Names::of_host(&target_names(plan), reasons, symbols))
+    Ok(Names::of_host(&plan.targets.iter().map(arrivals::target_name).collect::<Vec<_>>(), reasons, symbols))
 }
 
 fn borrow(table: &[(u32, String)]) -> impl Iterator<Item = (u32, &str)> {
     table.iter().map(|(number, name)| (*number, name.as_str()))
-}
-
-/// The names of the targets, as lines show them.
-fn target_names(plan: &Plan) -> Vec<TargetName> {
-    plan.targets
-        .iter()
-        .map(|target| TargetName {
-            name: target.title(),
-            kind: TargetKind::Function,
-            has_reason: target.reason_arg.is_some(),
-            addresses: target.addresses.clone(),
-        })
-        .collect()
 }
 
 /// Tries the ways in until one works.

@@ -75,6 +75,13 @@ impl Say {
     /// Which way in was taken, why none above it, and what cannot be seen by it.
     pub fn backend(&self, plan: &Plan, host: &Host, failed: &[(Backend, Error)]) {
         self.line(&way(plan, host, failed));
+        let when = match plan.backend {
+            Backend::KprobeMulti | Backend::Kprobe => "as soon as it is loaded",
+            Backend::Fentry | Backend::Tracepoint => "only if it is loaded before the start",
+        };
+        for error in &host.awaited {
+            self.line(&format!("note: {error}\n  its functions are traced {when}"));
+        }
         if plan.follow_late.is_some() {
             self.line(
                 "Following packets in user space: not into clones, copies, segments and fragments, and --filter-mark, \
@@ -202,6 +209,28 @@ impl Say {
         ));
     }
 
+    /// Functions of a module that was loaded during the run are attached to.
+    pub fn module(&self, name: &str, count: usize) {
+        self.line(&format!("Attaching to {count} functions of module {name}, which was loaded meanwhile"));
+    }
+
+    /// A module was unloaded.
+    pub fn module_gone(&self, name: &str) {
+        self.line(&format!("note: module {name} is gone, and its functions with it"));
+    }
+
+    /// Further functions of names that are traced are attached to.
+    pub fn further(&self, count: usize) {
+        if count > 0 {
+            self.line(&format!("Attached to {count} more functions that share their names"));
+        }
+    }
+
+    /// Something that was found meanwhile is not traced.
+    pub fn not_attached(&self, what: &str, why: &str) {
+        self.line(&format!("warning: {what} are not traced: {why}"));
+    }
+
     /// Modules that were not there when functions were looked for.
     pub fn late_modules(&self, names: impl Iterator<Item = String>) {
         let names: Vec<String> = names.collect();
@@ -287,6 +316,7 @@ pub fn way(plan: &Plan, host: &Host, failed: &[(Backend, Error)]) -> String {
     let functions = plan.targets.len() - points;
     let unseen = host.functions.functions.len().saturating_sub(functions);
     let mut text = match plan.targets.is_empty() {
+        true if !host.awaited.is_empty() => format!("Tracing by {}", plan.backend),
         true => "Tracing BPF programs alone".into(),
         false => format!("Tracing by {}", plan.backend),
     };

@@ -33,6 +33,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("say", "host plan load attach output shrink error"),
     ("status", "cli load sys"),
     ("progs", "host plan program load attach names say error"),
+    ("arrivals", "cli host plan program load attach names output say error sys crossbeam_channel"),
     ("funcs_command", "cli host btf plan program load attach error sys"),
     ("run", "*"),
     ("main", "*"),

@@ -3,11 +3,11 @@
 //! that are there trace already.
 
 use super::{AttachError, Hooks, Refused};
-use crate::load::Loaded;
+use crate::load::{Loaded, Program};
 use crate::plan::{Backend, Plan};
 use crate::program::cookie;
 use crate::record::Identity;
-use crate::sys::bpf::{self, ProgType};
+use crate::sys::bpf::{self, ProgType, Site};
 use crate::sys::perf_event::{self, Place};
 use crate::sys::stop::Stop;
 use std::io;
@@ -15,6 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::vec::IntoIter;
 
 const PMU: &str = "/sys/bus/event_source/devices/kprobe/type";
 
@@ -67,11 +68,13 @@ impl Background {
 /// Attaches the first probe, to learn whether kprobes work here, and the others in the background.
 pub fn attach(loaded: &Loaded, plan: &Arc<Plan>, stop: &Stop) -> Result<Hooks, AttachError> {
     let pmu = pmu()?;
-    let mut work = Vec::new();
+    let mut work: Vec<Work> = Vec::new();
     for program in loaded.programs.iter().filter(|program| program.kind == ProgType::Kprobe) {
         let fd = Arc::new(program.fd.try_clone().map_err(|error| unusable("copying a descriptor", error))?);
         for &target in &program.targets {
-            work.extend(plan.targets[target as usize].addresses.iter().map(|&address| (target, address, fd.clone())));
+            let function = &plan.targets[target as usize];
+            let cookie = cookie(target, function);
+            work.extend(function.addresses.iter().map(|&address| (target, Site { address, cookie }, fd.clone())));
         }
     }
     // The plan's order, not that of the programs: what shows most comes first.
@@ -79,11 +82,12 @@ pub fn attach(loaded: &Loaded, plan: &Arc<Plan>, stop: &Stop) -> Result<Hooks, A
     let mut hooks = Hooks::of(loaded);
     let mut rest = work.into_iter();
     let mut probes = Vec::new();
-    for (target, address, program) in rest.by_ref() {
+    let identity = plan.layout.identity;
+    for (target, site, program) in rest.by_ref() {
         if stop.is_requested() {
             return Err(AttachError::Stopped);
         }
-        match probe(pmu, address, program.as_fd(), cookie(target, &plan.targets[target as usize]), plan) {
+        match probe(pmu, site, program.as_fd(), identity) {
             Ok(probe) => {
                 probes.push(probe);
                 break;
@@ -95,17 +99,37 @@ pub fn attach(loaded: &Loaded, plan: &Arc<Plan>, stop: &Stop) -> Result<Hooks, A
     if probes.is_empty() {
         return hooks.or_nothing(plan);
     }
+    hooks.background = Some(in_background(pmu, rest, probes, identity));
+    Ok(hooks)
+}
+
+/// A probe that is to be: the index of the target, the place, the program.
+type Work = (u32, Site, Arc<OwnedFd>);
+
+/// Attaches programs to places.
+pub fn more(places: &[(&Program, Vec<(u32, Site)>)], identity: Identity) -> Result<Background, AttachError> {
+    let pmu = pmu()?;
+    let mut work: Vec<Work> = Vec::new();
+    for (program, sites) in places {
+        let fd = Arc::new(program.fd.try_clone().map_err(|error| unusable("copying a descriptor", error))?);
+        work.extend(sites.iter().map(|&(target, site)| (target, site, fd.clone())));
+    }
+    Ok(in_background(pmu, work.into_iter(), Vec::new(), identity))
+}
+
+/// Attaches what is left to do, besides `probes`, which are attached.
+fn in_background(pmu: u32, rest: IntoIter<Work>, mut probes: Vec<Probe>, identity: Identity) -> Background {
     let state = Arc::new(State::default());
-    state.attached.store(1, Ordering::Relaxed);
+    state.attached.store(probes.len(), Ordering::Relaxed);
     let thread = std::thread::spawn({
-        let (state, plan) = (state.clone(), plan.clone());
+        let state = state.clone();
         let mut refused = Vec::new();
         move || {
-            for (target, address, program) in rest {
+            for (target, site, program) in rest {
                 if state.stop.load(Ordering::Acquire) {
                     break;
                 }
-                match probe(pmu, address, program.as_fd(), cookie(target, &plan.targets[target as usize]), &plan) {
+                match probe(pmu, site, program.as_fd(), identity) {
                     Ok(probe) => {
                         probes.push(probe);
                         state.attached.fetch_add(1, Ordering::Relaxed);
@@ -117,8 +141,7 @@ pub fn attach(loaded: &Loaded, plan: &Arc<Plan>, stop: &Stop) -> Result<Hooks, A
             (probes, refused)
         }
     });
-    hooks.background = Some(Background { state, thread });
-    Ok(hooks)
+    Background { state, thread }
 }
 
 fn unusable(what: &'static str, error: io::Error) -> AttachError {
@@ -136,10 +159,10 @@ fn is_final(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES | libc::ENOSYS | libc::EOPNOTSUPP | libc::ENODEV))
 }
 
-fn probe(pmu: u32, address: u64, program: BorrowedFd<'_>, cookie: u64, plan: &Plan) -> io::Result<Probe> {
-    let event = perf_event::open_kprobe(pmu, Place::Address(address))?;
-    if plan.layout.identity == Identity::Index {
-        let link = bpf::link_perf_event(program, event.as_fd(), cookie)?;
+fn probe(pmu: u32, site: Site, program: BorrowedFd<'_>, identity: Identity) -> io::Result<Probe> {
+    let event = perf_event::open_kprobe(pmu, Place::Address(site.address))?;
+    if identity == Identity::Index {
+        let link = bpf::link_perf_event(program, event.as_fd(), site.cookie)?;
         Ok(Probe { event, link: Some(link) })
     } else {
         enable(event, program)

@@ -29,7 +29,12 @@ pub fn attach(loaded: &Loaded, plan: &Plan, stop: &Stop) -> Result<Hooks, Attach
 
 /// One link for `sites`. One bad address fails a whole link with EINVAL, so the list is halved until the bad ones
 /// are alone.
-fn link(program: BorrowedFd<'_>, sites: &[(u32, Site)], hooks: &mut Hooks, stop: &Stop) -> Result<(), AttachError> {
+pub(super) fn link(
+    program: BorrowedFd<'_>,
+    sites: &[(u32, Site)],
+    hooks: &mut Hooks,
+    stop: &Stop,
+) -> Result<(), AttachError> {
     let good = good(program, sites, hooks, stop)?;
     // Halving made links of their own only to find the bad ones: attach the good ones together.
     let merged: Vec<Site> = good.iter().flat_map(|(part, _)| part.iter().map(|&(_, site)| site)).collect();

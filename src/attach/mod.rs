@@ -2,6 +2,7 @@
 
 mod kprobe;
 mod kprobe_multi;
+mod more;
 pub mod traced;
 mod tracing;
 mod track;

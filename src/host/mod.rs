@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+pub mod arrivals;
 pub mod bpf_progs;
 pub mod callees;
 pub mod features;

@@ -1,10 +1,13 @@
 //! Kernel modules and their type information. Since Linux 5.11.
 
 use std::fmt;
+use std::fs::DirEntry;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::Roots;
 use super::packed::{self, PackedError};
 use crate::btf::{Btf, BtfError, Composite, closest};
 
@@ -28,6 +31,13 @@ pub enum LoadError {
     Btf(PathBuf, BtfError),
     /// The file that the user names holds no types.
     Packed(PathBuf, PackedError),
+}
+
+impl LoadError {
+    /// Whether the module `name` is not loaded.
+    pub(super) fn is_about(&self, module: &str) -> bool {
+        matches!(self, LoadError::NotLoaded { name, .. } if name == module)
+    }
 }
 
 impl fmt::Display for LoadError {
@@ -103,11 +113,25 @@ pub fn is_of_another_kernel(sys: &Path, btf: &Btf) -> bool {
 
 /// The modules with type information, sorted by name. Empty before Linux 5.11.
 pub fn list(sys: &Path) -> Vec<String> {
+    files(sys).into_iter().map(|(name, _)| name).collect()
+}
+
+/// As [`list`], with the number of each file: a module that is loaded again has another.
+pub fn files(sys: &Path) -> Vec<(String, u64)> {
     let Ok(entries) = std::fs::read_dir(directory(sys)) else { return Vec::new() };
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut names: Vec<String> = names.filter(|name| name != "vmlinux").collect();
-    names.sort_unstable();
-    names
+    let file = |entry: DirEntry| Some((entry.file_name().into_string().ok()?, entry.ino()));
+    let mut files: Vec<_> = entries.filter_map(|entry| file(entry.ok()?)).collect();
+    files.retain(|(name, _)| name != "vmlinux");
+    files.sort_unstable();
+    files
+}
+
+/// Whether a module called `name` can be loaded and have type information: it can be a name, and the kernel takes
+/// modules, and has types of those that it has.
+pub fn can_come(roots: &Roots, name: &str) -> bool {
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let loaded = std::fs::read(roots.proc.join("modules"));
+    is_name && loaded.is_ok_and(|loaded| loaded.is_empty() || !list(&roots.sys).is_empty())
 }
 
 /// The types of a module, on top of the kernel's.

@@ -54,6 +54,10 @@ pub struct Host {
     pub callees: Option<Callees>,
     /// Functions of `--filter-non-skb-funcs` that this kernel does not let us trace.
     pub not_traceable: Vec<String>,
+    /// Whether of several functions of one name only one is known.
+    pub first_only: bool,
+    /// Why modules of `--kmods` are not traced yet.
+    pub awaited: Vec<LoadError>,
 }
 
 /// Why packets are dropped, by number, as the kernel's types have it.
@@ -207,9 +211,16 @@ impl Host {
                 functions.add(&btf, Arch::HOST, None, name);
             }
         }
-        let module_names = if args.all_kmods { modules::list(&roots.sys) } else { args.kmods.clone() };
+        let mut module_names = if args.all_kmods { modules::list(&roots.sys) } else { args.kmods.clone() };
+        let mut awaited = Vec::new();
         for name in &module_names {
-            let module = modules::load(&roots.sys, name, btf.clone()).map_err(HostError::Btf)?;
+            let module = match modules::load(&roots.sys, name, btf.clone()) {
+                Err(error @ LoadError::NotLoaded { .. }) if modules::can_come(roots, name) => {
+                    awaited.push(error);
+                    continue;
+                }
+                module => module.map_err(HostError::Btf)?,
+            };
             let finder = finder.for_module(&module);
             functions.find(&module, &finder, Some(name.as_str().into()), |name| wanted.has(name));
             missing.retain(|function| !functions.add(&module, Arch::HOST, Some(name.as_str().into()), function));
@@ -217,7 +228,8 @@ impl Host {
         if let Some(name) = missing.first() {
             return Err(HostError::NoFunction((*name).clone()));
         }
-        let (no_list, no_symbols) = locate(&mut functions, roots, own_types.then_some(&*btf));
+        module_names.retain(|name| awaited.iter().all(|error| !error.is_about(name)));
+        let Located { no_list, no_symbols, first_only } = locate(&mut functions, roots, own_types.then_some(&*btf));
         let followed = functions.functions.iter().filter(|f| f.module.is_none() && follows(&f.name));
         let life = followed.cloned().collect();
         functions.functions.retain(|f| {
@@ -244,6 +256,8 @@ impl Host {
             modules: module_names,
             callees,
             not_traceable,
+            first_only,
+            awaited,
         })
     }
 }
@@ -278,21 +292,29 @@ fn helpers(roots: &Roots) -> Result<Callees, HostError> {
     bpf_progs::callees(&symbols).map_err(|error| HostError::Helpers(format!("programs cannot be listed: {error}")))
 }
 
+/// How functions were found.
+#[derive(Default)]
+pub(super) struct Located {
+    no_list: Option<ListError>,
+    no_symbols: Option<SymbolsError>,
+    first_only: bool,
+}
+
 /// Finds out which functions can be traced and where they are.
 ///
 /// The kernel tells it fastest when a program asks ([`Targets::resolve`]). Else `available_filter_functions_addrs` says
 /// both. Without it the list of names and kallsyms are read side by side: the kernel makes both texts up while they are
 /// read, which takes it most of a second on a slow machine.
-fn locate(functions: &mut Targets, roots: &Roots, btf: Option<&Btf>) -> (Option<ListError>, Option<SymbolsError>) {
+pub(super) fn locate(functions: &mut Targets, roots: &Roots, btf: Option<&Btf>) -> Located {
     let names = functions.names();
     if names.is_empty() {
-        return (None, None);
+        return Located::default();
     }
     let readings = [Some(Reading::Helper), btf.and_then(Reading::cast)];
     if roots.is_here() && readings.into_iter().flatten().any(|reading| functions.resolve(reading, Arch::HOST).is_ok()) {
-        return (None, None);
+        return Located { first_only: true, ..Located::default() };
     }
-    match functions::open(&roots.sys, List::Addresses) {
+    let (no_list, no_symbols) = match functions::open(&roots.sys, List::Addresses) {
         Ok(_) => match functions::read(&roots.sys, &names) {
             Ok(list) => {
                 functions.keep_traceable(&names, &list);
@@ -325,7 +347,8 @@ fn locate(functions: &mut Targets, roots: &Roots, btf: Option<&Btf>) -> (Option<
                 Err(error) => (no_list, Some(error)),
             }
         }
-    }
+    };
+    Located { no_list, no_symbols, first_only: false }
 }
 
 /// The entry of the function whose ftrace site is at `address`.

@@ -48,7 +48,7 @@ pub enum TargetKind {
 pub struct Functions {
     text: Vec<u8>,
     entries: Vec<Entry>,
-    /// What the last entries stand for.
+    /// The entries that are BPF programs.
     programs: Vec<ProgramName>,
     /// Start addresses with the index of the function, sorted.
     by_address: Vec<(u64, u32)>,
@@ -59,6 +59,8 @@ struct Entry {
     start: u32,
     end: u32,
     has_reason: bool,
+    /// One more than the index of the program that it is, 0 if it is none.
+    program: u32,
 }
 
 /// A probe lies at most this many bytes behind the start of its function: `endbr64` and the breakpoint on x86_64, two
@@ -69,15 +71,40 @@ impl Functions {
     /// A table of `targets`, in the order of their indices.
     pub fn new(targets: &[TargetName]) -> Functions {
         let mut functions = Functions::default();
-        for (index, target) in targets.iter().enumerate() {
-            functions.push(&target.name, target.kind, target.has_reason);
-            functions.by_address.extend(target.addresses.iter().map(|&address| (address, index as u32)));
-        }
+        targets.iter().for_each(|target| functions.push(target));
         functions.by_address.sort_unstable();
         functions
     }
 
-    fn push(&mut self, name: &str, kind: TargetKind, has_reason: bool) {
+    /// How many indices are taken.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing can be hit.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn push(&mut self, target: &TargetName) {
+        let index = self.entries.len() as u32;
+        self.push_name(&target.name, target.kind, target.has_reason, 0);
+        self.by_address.extend(target.addresses.iter().map(|&address| (address, index)));
+    }
+
+    /// Adds a function, which gets the next index.
+    pub fn add_function(&mut self, target: &TargetName) {
+        self.push(target);
+        self.by_address.sort_unstable();
+    }
+
+    /// Adds places of functions: indices and addresses. Of two functions of one place it is the later one's.
+    pub fn add_places(&mut self, places: &[(u32, u64)]) {
+        self.by_address.extend(places.iter().map(|&(index, address)| (address, index)));
+        self.by_address.sort_unstable();
+    }
+
+    fn push_name(&mut self, name: &str, kind: TargetKind, has_reason: bool, program: u32) {
         let start = self.text.len() as u32;
         self.text.extend_from_slice(clean(name.as_bytes()).as_bytes());
         self.text.extend_from_slice(match kind {
@@ -85,12 +112,13 @@ impl Functions {
             TargetKind::Tc => b"(tc)",
             TargetKind::Xdp => b"(xdp)",
         });
-        self.entries.push(Entry { start, end: self.text.len() as u32, has_reason });
+        self.entries.push(Entry { start, end: self.text.len() as u32, has_reason, program });
     }
 
     /// Adds a program, which gets the next index. Its name is escaped.
     pub fn add(&mut self, mut program: ProgramName) {
-        self.push(&format!("{}[bpf]", program.symbol), program.kind, false);
+        let number = self.programs.len() as u32 + 1;
+        self.push_name(&format!("{}[bpf]", program.symbol), program.kind, false, number);
         program.name = clean(program.name.as_bytes()).into_owned();
         self.programs.push(program);
     }
@@ -98,7 +126,8 @@ impl Functions {
     /// The program that `function` is, if it is one.
     pub fn program(&self, function: Function) -> Option<&ProgramName> {
         let Function::Index(index) = function else { return None };
-        self.programs.get((index as usize).checked_sub(self.entries.len() - self.programs.len())?)
+        let number = self.entries.get(index as usize)?.program;
+        self.programs.get(number.checked_sub(1)? as usize)
     }
 
     /// The name with its kind, and whether a drop reason belongs to it; `None` if `function` is not in the table.
@@ -144,5 +173,23 @@ mod tests {
         assert_eq!(name(Function::Address(0x1000)), Some(("bpf_prog_1_x[bpf](xdp)", false)));
         assert_eq!(name(Function::Address(0xfff)), None);
         assert_eq!(name(Function::Address(0x2011)), None);
+    }
+
+    #[test]
+    fn what_comes_later_gets_the_next_index() {
+        let mut functions = Functions::new(&[target("ip_rcv", TargetKind::Function, 0x1000)]);
+        let tag = [0; 8];
+        let symbol = "bpf_prog_0_lab".to_owned();
+        functions.add(ProgramName { symbol, kind: TargetKind::Tc, id: 7, tag, name: "lab".into() });
+        functions.add_function(&target("dummy_xmit[dummy]", TargetKind::Function, 0x5000));
+        functions.add_places(&[(0, 0x6000), (2, 0x1000)]);
+        let name = |function| functions.get(function).map(|(name, _)| str::from_utf8(name).unwrap());
+        assert_eq!(functions.len(), 3);
+        assert_eq!(name(Function::Index(1)), Some("bpf_prog_0_lab[bpf](tc)"));
+        assert_eq!(name(Function::Address(0x5000)), Some("dummy_xmit[dummy]"));
+        assert_eq!(name(Function::Address(0x6000)), Some("ip_rcv"));
+        assert_eq!(name(Function::Address(0x1000)), Some("dummy_xmit[dummy]"), "the later one is there now");
+        let is_program = |index| functions.program(Function::Index(index)).is_some();
+        assert_eq!([0, 1, 2, 3].map(is_program), [false, true, false, false]);
     }
 }

@@ -23,7 +23,7 @@ use std::time::Instant;
 
 use crate::cli::{Args, Timestamp};
 use crate::decode::{Event, Function};
-use crate::names::{Names, ProgramName, clean};
+use crate::names::{Names, ProgramName, TargetName, clean};
 
 pub use details::Details;
 pub use extra::{Extra, Label, MapEntry, Metadata};
@@ -189,7 +189,17 @@ impl<'o> Lines<'o> {
         }
     }
 
-    /// Names one more BPF program, which has the next index behind all targets.
+    /// Names one more function, which has the next index.
+    pub fn add_function(&mut self, function: &TargetName) {
+        self.names.functions.add_function(function);
+    }
+
+    /// Says where functions are, too: their indices, and addresses.
+    pub fn add_places(&mut self, places: &[(u32, u64)]) {
+        self.names.functions.add_places(places);
+    }
+
+    /// Names one more BPF program, which has the next index.
     pub fn add_program(&mut self, program: ProgramName) {
         self.names.functions.add(program);
     }

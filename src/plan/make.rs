@@ -26,6 +26,10 @@ pub fn ladder(args: &Args, host: &Host) -> Vec<Backend> {
     if !host.functions.functions.is_empty() {
         rungs.extend([Backend::KprobeMulti, Backend::Kprobe, Backend::Fentry]);
     }
+    // What comes later cannot tell which of the ways in works: this one does in more kernels.
+    if rungs.is_empty() && !host.awaited.is_empty() {
+        rungs.push(Backend::Kprobe);
+    }
     rungs.push(Backend::Tracepoint);
     rungs
 }
@@ -47,7 +51,8 @@ impl Plan {
         }
         let memory = memory(args, host, backend)?;
         let targets = targets(args, host, backend);
-        if targets.is_empty() && !(args.filter_trace_tc || args.filter_trace_xdp) {
+        let can_come = args.filter_trace_tc || args.filter_trace_xdp || !host.awaited.is_empty();
+        if targets.is_empty() && !can_come {
             return Err(nothing(args, host, backend));
         }
         let maps = maps(args, host, &targets)?;

@@ -77,6 +77,11 @@ impl fmt::Display for Target {
     }
 }
 
+/// The functions of a module, of which none shows a drop reason: pwru's lines name it behind two of the kernel alone.
+pub fn of_module(functions: &[SkbFunction]) -> Vec<Target> {
+    functions.iter().map(|function| Target { reason_arg: None, ..Target::from(function) }).collect()
+}
+
 /// Functions that show most of a packet's life, and so are attached first where attaching is slow.
 const FIRST: [&str; 16] = [
     "kfree_skb_reason",

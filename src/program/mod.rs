@@ -158,6 +158,16 @@ impl From<filter_compiler::ebpf::Error> for BuildError {
 
 /// Emits all programs of `plan`.
 pub fn build(plan: &Plan) -> Result<Programs, BuildError> {
+    let programs = functions(plan)?;
+    let trackers = match &plan.tracking {
+        Some(tracking) => track::build(plan, tracking)?,
+        None => Vec::new(),
+    };
+    Ok(Programs { maps: maps(plan), programs, trackers })
+}
+
+/// Emits the programs for the targets of `plan`.
+pub fn functions(plan: &Plan) -> Result<Vec<Blueprint>, BuildError> {
     let mut programs = Vec::new();
     match plan.backend {
         Backend::KprobeMulti | Backend::Kprobe => {
@@ -213,11 +223,7 @@ pub fn build(plan: &Plan) -> Result<Programs, BuildError> {
     if let Some(maps) = &plan.maps {
         programs.extend(maps::build(plan, maps)?);
     }
-    let trackers = match &plan.tracking {
-        Some(tracking) => track::build(plan, tracking)?,
-        None => Vec::new(),
-    };
-    Ok(Programs { maps: maps(plan), programs, trackers })
+    Ok(programs)
 }
 
 fn maps(plan: &Plan) -> Vec<MapSpec> {

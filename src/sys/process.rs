@@ -40,6 +40,13 @@ pub fn ifindex(name: &str, netns: Option<&std::path::Path>) -> io::Result<u32> {
     }
 }
 
+/// Lets every other thread go before the calling one: Linux has priorities for threads.
+pub fn be_nice() {
+    const LEAST: libc::c_int = 19;
+    // SAFETY: takes no pointer; 0 is the calling thread.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, LEAST) };
+}
+
 /// Returns when every CPU has finished what it was running in the kernel without sleeping, programs included
 /// (`membarrier(2)` MEMBARRIER_CMD_GLOBAL is an RCU grace period; Linux 4.3). Where that is refused, after a while.
 pub fn wait_for_other_cpus() {

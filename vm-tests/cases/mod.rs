@@ -71,6 +71,7 @@ cases! {
     ready_file,
     refuses_misuse,
     rotation,
+    same_names,
     signal_while_starting,
     signals_leave_nothing,
     tcp_two_netns,

@@ -1,0 +1,26 @@
+//! Of several functions of one name all are traced.
+
+use crate::error::Result;
+use crate::guest::{Case, Guest};
+use std::time::{Duration, Instant};
+
+pub const CASE: Case = Case { seconds: 120, ..Case::new(run) };
+
+fn run(vm: &Guest) -> Result<()> {
+    let list = vm.whither("funcs").finish()?;
+    let several = |line: &&str| line.split_whitespace().nth(3).is_some_and(|addresses| addresses.contains(','));
+    let line = list.stdout.lines().find(several);
+    let Some(line) = line else { fail!("no function is in several places\n{list}") };
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let (name, places) = (words[0], words[3].split(',').count());
+    let trace = vm.trace(&format!("--filter-func {name} icmp"))?;
+    let hooked = format!("grep -c '^{name} ' /sys/kernel/tracing/enabled_functions || true");
+    let begin = Instant::now();
+    while vm.sh(&hooked)?.trim() != places.to_string() {
+        let now = vm.sh(&hooked)?;
+        ensure!(begin.elapsed() < Duration::from_secs(20), "{name} is hooked in {} of {places} places", now.trim());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    trace.stop()?;
+    Ok(())
+}
