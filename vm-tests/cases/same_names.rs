@@ -10,7 +10,11 @@ fn run(vm: &Guest) -> Result<()> {
     let list = vm.whither("funcs").finish()?;
     let several = |line: &&str| line.split_whitespace().nth(3).is_some_and(|addresses| addresses.contains(','));
     let line = list.stdout.lines().find(several);
-    let Some(line) = line else { fail!("no function is in several places\n{list}") };
+    let Some(line) = line else {
+        // The types of 7.2 have no function with an skb whose name stands for several: there is nothing to show.
+        ensure!(vm.version >= (7, 2), "no function is in several places\n{list}");
+        return Ok(());
+    };
     let words: Vec<&str> = line.split_whitespace().collect();
     let (name, places) = (words[0], words[3].split(',').count());
     let trace = vm.trace(&format!("--filter-func {name} icmp"))?;
