@@ -82,6 +82,9 @@ impl Say {
         for error in &host.awaited {
             self.line(&format!("note: {error}\n  its functions are traced {when}"));
         }
+        if plan.maps.as_ref().is_some_and(|maps| maps.calls.is_empty()) {
+            self.line("warning: --output-bpfmap shows nothing: none of the functions to trace works on a BPF map");
+        }
         if plan.follow_late.is_some() {
             self.line(
                 "Following packets in user space: not into clones, copies, segments and fragments, and --filter-mark, \
