@@ -54,7 +54,7 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
     if let Some(dump) = args.dump {
         return print(dump, args, &host, &rungs);
     }
-    let out = output::open(args, stop.hangups()).map_err(|error| Error::File { path: file_name(args), error })?;
+    let out = output::open(args, stop).map_err(|error| Error::File { path: file_name(args), error })?;
     let Live { plan, loaded, names, hooks, failed, given_up } = match climb(args, &host, &rungs, packet, stop, &say) {
         Err(error) if error.is_stop() => {
             say.summary(&Counts::default(), 0, 0, stop.is_signalled());

@@ -54,7 +54,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("names", "nix", "netlink, which tells the names of interfaces"),
     ("output", "cli", "columns and files are what the flags say"),
     ("output", "record", "the values of expressions are printed from the record's bytes"),
-    ("output", "sys", "the difference between the clocks"),
+    ("output", "sys", "the difference between the clocks, standard output, and the request to stop"),
     ("say", "sys", "what programs cost, as the kernel counts it"),
 ];
 

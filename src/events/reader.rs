@@ -45,7 +45,8 @@ impl Reader {
             let ending = self.ending.load(Ordering::Acquire);
             let mut bytes = Vec::new();
             let read = self.drain(&mut bytes)?;
-            let tell = !told && stop.is_requested();
+            // Asked again when it was told, too: a second signal ends a process that hangs.
+            let tell = stop.is_requested() && !told;
             told |= tell;
             if (tell || read > 0) && !self.hand_over(Batch { bytes, size: self.size }, stop) {
                 return Ok(self.source.spared());

@@ -8,22 +8,21 @@ mod number;
 mod rotate;
 mod sink;
 mod stack;
+mod stream;
 mod text;
 mod tuple;
 mod value;
 mod zone;
 
-use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::ops::ControlFlow;
-use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::time::Instant;
 
 use crate::cli::{Args, Timestamp};
 use crate::decode::{Event, Function};
 use crate::names::{Names, ProgramName, TargetName, clean};
+use crate::sys::stop::Stop;
 
 pub use details::Details;
 pub use extra::{Extra, Label, MapEntry, Metadata};
@@ -34,6 +33,7 @@ use json::Json;
 use number::{decimal, hex};
 use rotate::{RotatingFile, Rotation};
 use sink::{Sink, State};
+use stream::Stream;
 use text::Text;
 
 /// What a line shows.
@@ -88,12 +88,11 @@ impl Settings {
     }
 }
 
-/// Opens what the lines are written to: standard output, or the file that was asked for, which rotates. Whenever `hangups`
-/// has changed the file is opened again, as after another program has renamed it.
-pub fn open(args: &Args, hangups: Arc<AtomicU32>) -> io::Result<Box<dyn Write>> {
+/// Opens what the lines are written to: standard output, or the file that was asked for, which rotates. Whenever SIGHUP has
+/// come the file is opened again, as after another program has renamed it.
+pub fn open(args: &Args, stop: &Arc<Stop>) -> io::Result<Box<dyn Write>> {
     let Some(path) = &args.output_file else {
-        // Not `io::stdout()`: it has a buffer of its own and looks for line ends.
-        return Ok(Box::new(File::from(io::stdout().as_fd().try_clone_to_owned()?)));
+        return Ok(Box::new(Stream::open(stop.clone())?));
     };
     let max_size = if args.output_file_max_size == 0 { 100 } else { args.output_file_max_size };
     let rotation = Rotation {
@@ -102,7 +101,7 @@ pub fn open(args: &Args, hangups: Arc<AtomicU32>) -> io::Result<Box<dyn Write>> 
         max_days: args.output_file_max_age,
         compress: args.output_file_compress,
     };
-    Ok(Box::new(RotatingFile::open(path, rotation, hangups)?))
+    Ok(Box::new(RotatingFile::open(path, rotation, stop.hangups())?))
 }
 
 /// Why no more events are wanted.

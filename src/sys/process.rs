@@ -1,8 +1,10 @@
 //! This process: its limits, its network namespace, its end.
 
 use std::collections::BinaryHeap;
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 
 /// Raises the soft limit of open descriptors to the hard one and returns it; never lowers anything.
 pub fn raise_nofile() -> io::Result<u64> {
@@ -21,13 +23,29 @@ pub fn raise_memlock() {
     let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
 }
 
+/// What the process was given as its standard output, as a descriptor of its own that does not block if it is a pipe or a
+/// terminal. Files never do; what cannot be opened again, as a socket, may.
+pub fn standard_output() -> io::Result<File> {
+    // Not `io::stdout()` itself: it has a buffer of its own and looks for line ends.
+    let given = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let kind = given.metadata()?.file_type();
+    if kind.is_fifo() || kind.is_char_device() {
+        // O_NONBLOCK on what was given would hold for everybody who shares it.
+        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+        if let Ok(own) = OpenOptions::new().write(true).custom_flags(flags).open("/proc/self/fd/1") {
+            return Ok(own);
+        }
+    }
+    Ok(given)
+}
+
 /// Index of the interface `name` in the network namespace that the file `netns` stands for; without one in ours.
 pub fn ifindex(name: &str, netns: Option<&std::path::Path>) -> io::Result<u32> {
     let look = || nix::net::if_::if_nametoindex(name).map_err(io::Error::from);
     match netns {
         None => look(),
         Some(path) => {
-            let file = std::fs::File::open(path)?;
+            let file = File::open(path)?;
             // A thread of its own, because it leaves our namespace for good.
             std::thread::scope(|scope| {
                 let found = scope.spawn(|| {

@@ -93,6 +93,18 @@ impl Stop {
         self.signalled.get().is_some()
     }
 
+    /// Whether a signal asked for the end more than `long` ago.
+    pub fn is_signalled_for(&self, long: Duration) -> bool {
+        self.is_requested() && self.signalled.get().is_some_and(|since| since.elapsed() > long)
+    }
+
+    /// Waits until `output` takes more, a signal comes, or `limit` has passed.
+    pub fn wait_for_room(&self, output: BorrowedFd<'_>, limit: Duration) {
+        let mut fds = [PollFd::new(output, PollFlags::POLLOUT), PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        // Interrupted or not: the caller tries again.
+        let _ = nix::poll::ppoll(&mut fds, Some(TimeSpec::from(limit)), None);
+    }
+
     /// Waits until the end is asked for, one of `sources` is readable, or `limit` has passed (`None`: no limit).
     pub fn wait<'f>(&'f self, sources: impl IntoIterator<Item = BorrowedFd<'f>>, limit: Option<Duration>) {
         let mut fds = vec![

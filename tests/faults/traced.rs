@@ -40,9 +40,9 @@ impl Call {
 
     /// Whether a failure can be told from the outside, and is one that the kernel could give: not what it says on standard
     /// error, not the memory that the allocator asks for (it aborts), not random numbers (the standard library wants
-    /// them), not locks, not the way out.
+    /// them), not locks, not the mask of signals (the C library does not ask whether it was set), not the way out.
     pub fn may_fail(self) -> bool {
-        const NEVER: [i64; 12] = [
+        const NEVER: [i64; 13] = [
             libc::SYS_write,
             libc::SYS_getrandom,
             libc::SYS_futex,
@@ -53,6 +53,7 @@ impl Call {
             libc::SYS_madvise,
             libc::SYS_mprotect,
             libc::SYS_sched_yield,
+            libc::SYS_rt_sigprocmask,
             libc::SYS_rt_sigreturn,
             libc::SYS_restart_syscall,
         ];

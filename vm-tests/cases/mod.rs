@@ -74,6 +74,8 @@ cases! {
     same_names,
     signal_while_starting,
     signals_leave_nothing,
+    slow_reader,
+    starts_leave_nothing,
     tcp_two_netns,
     trace_programs_come_and_go,
     trace_tail_call,

@@ -1,0 +1,46 @@
+//! Standard output, whose reader may be slow, and may not read at all.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::sys::process;
+use crate::sys::stop::Stop;
+
+/// How long after a signal a reader is waited for that does not read.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Standard output. While its reader does not read, writing waits; when a signal has asked for the end it fails instead.
+pub struct Stream {
+    file: File,
+    stop: Arc<Stop>,
+}
+
+impl Stream {
+    /// Takes what the process was given.
+    pub fn open(stop: Arc<Stop>) -> io::Result<Stream> {
+        Ok(Stream { file: process::standard_output()?, stop })
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.file.write(bytes) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if self.stop.is_signalled_for(GRACE) {
+                        return Err(io::Error::new(ErrorKind::TimedOut, "nobody reads them"));
+                    }
+                    self.stop.wait_for_room(self.file.as_fd(), GRACE);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

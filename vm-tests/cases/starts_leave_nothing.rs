@@ -1,0 +1,53 @@
+//! Starts and stops in a row leave no program, map, link, probe, descriptor or memory behind.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::guest::{Case, Guest};
+
+pub const CASE: Case = Case { seconds: 600, ..Case::new(run) };
+
+/// The first ones fill caches of the kernel.
+const WARM: u32 = 4;
+const SOON: Duration = Duration::from_secs(60);
+
+fn run(vm: &Guest) -> Result<()> {
+    let net = vm.two_namespaces()?;
+    net.greet("10.0.0.2")?;
+    let before = vm.leftovers()?;
+    let (mut free, mut open) = (0, 0);
+    // Every fentry and every kprobe takes old kernels a tenth of a second to remove.
+    let rounds = if vm.version < (6, 0) { 12 } else { 20 };
+    for round in 0..rounds {
+        let flags = ["", "--filter-track-skb", "--output-stack --event-buffer perf", "--backend tracepoint"][round as usize % 4];
+        let functions = if flags.contains("tracepoint") { "kfree_skb|net_dev_queue" } else { "ip_rcv|ip_output|consume_skb" };
+        let trace = vm.trace(&format!("{flags} --filter-func '{functions}' icmp"))?;
+        net.ping("10.0.0.2")?;
+        trace.stop()?;
+        if round == WARM {
+            vm.expect_nothing_left(&before, SOON)?;
+            (free, open) = (free_memory()?, open_files()?);
+        }
+    }
+    vm.expect_nothing_left(&before, SOON)?;
+    let (now, still) = (free_memory()?, open_files()?);
+    // 16 MiB of a buffer, once, are as much as all this may vary.
+    ensure!(now + (16 << 10) > free, "{free} KiB were free after {WARM} rounds, {now} after {rounds}");
+    ensure!(still < open + 64, "{open} files were open after {WARM} rounds, {still} after {rounds}");
+    Ok(())
+}
+
+/// Free memory in KiB, with nothing in caches that need not be there.
+fn free_memory() -> Result<u64> {
+    fs::write("/proc/sys/vm/drop_caches", "3")?;
+    let text = fs::read_to_string("/proc/meminfo")?;
+    let line = text.lines().find(|line| line.starts_with("MemFree:")).ok_or("no MemFree")?;
+    Ok(line.split_whitespace().nth(1).ok_or("no number")?.parse()?)
+}
+
+/// Files that are open on the whole system.
+fn open_files() -> Result<u64> {
+    let text = fs::read_to_string("/proc/sys/fs/file-nr")?;
+    Ok(text.split_whitespace().next().ok_or("no number")?.parse()?)
+}
