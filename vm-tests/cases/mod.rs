@@ -31,6 +31,7 @@ cases! {
     backend_kprobe,
     backend_kprobe_multi,
     backend_tracepoint,
+    churn,
     closed_pipe,
     doctor_confidentiality,
     doctor_integrity,
