@@ -89,9 +89,10 @@ impl Error {
         }
     }
 
-    /// Whether the kernel refused for lack of privilege.
+    /// Whether the kernel refused for lack of privilege. The verifier gives the same answer to code that it does not like.
     fn is_permission(&self) -> bool {
-        let error = self.io().filter(|_| !matches!(self, Error::Io(_)));
+        let is_about_code = matches!(self, Error::Load(error) if error.is_about_code());
+        let error = self.io().filter(|_| !is_about_code && !matches!(self, Error::Io(_)));
         error.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
     }
 

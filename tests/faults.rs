@@ -7,6 +7,7 @@
 #![cfg(target_arch = "x86_64")]
 
 #[path = "faults/traced.rs"]
+#[allow(dead_code)] // the rest is for other tests
 mod traced;
 
 use std::collections::BTreeMap;

@@ -1,11 +1,14 @@
 //! One run of the program under ptrace.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -70,6 +73,10 @@ pub struct Ended {
     pub stderr: String,
     calls: Vec<Call>,
     ready: Option<usize>,
+    /// Whether system calls were filtered.
+    pub confined: bool,
+    /// What any thread or child called once system calls were filtered: numbers and first arguments.
+    pub confined_calls: BTreeSet<(i64, u64)>,
 }
 
 impl Ended {
@@ -87,12 +94,41 @@ impl Ended {
 const READY: &str = "Listening for events";
 /// The first call that is whither's and not the run-time's.
 const FIRST: i64 = libc::SYS_signalfd4;
+/// The command of bpf(2) that loads a program.
+const PROG_LOAD: u64 = 5;
 /// A run takes a fraction of a second, on a loaded machine several.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// For whoever waits for children: one run waits for all that this process has.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Runs whither until it listens, then interrupts it.
-#[expect(clippy::zombie_processes, reason = "Traced::follow waits for it")]
 pub fn run(fault: Option<Fault>) -> Ended {
+    let args = ["--backend", "tracepoint", "--filter-func", "kfree_skb|consume_skb", "icmp"];
+    run_with(&args, fault, |main| kill(main, Signal::SIGINT).expect("it is there"))
+}
+
+/// Runs whither with `args`. When it listens `then` is called with its number, on a thread of its own.
+pub fn run_with(args: &[&str], fault: Option<Fault>, then: impl FnOnce(Pid) + Send + 'static) -> Ended {
+    start(args, fault, None, Box::new(then))
+}
+
+/// As [`run_with`], on a kernel whose verifier refuses every program with an instruction that `refuses` holds for.
+pub fn run_refusing(args: &[&str], refuses: fn(u64) -> bool, then: impl FnOnce(Pid) + Send + 'static) -> Ended {
+    start(args, None, Some(refuses), Box::new(then))
+}
+
+#[expect(clippy::zombie_processes, reason = "Traced::follow waits for it")]
+fn start(
+    args: &[&str],
+    fault: Option<Fault>,
+    refuses: Option<fn(u64) -> bool>,
+    then: Box<dyn FnOnce(Pid) + Send>,
+) -> Ended {
+    let _alone = alone();
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let path = std::env::temp_dir().join(format!(
         "whither-fault-{}-{}",
@@ -103,7 +139,7 @@ pub fn run(fault: Option<Fault>) -> Ended {
     // The shell stops itself, so that nothing is missed between the start and the tracing of it.
     let child = Command::new("sh")
         .args(["-c", "kill -STOP $$; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_whither")])
-        .args(["--backend", "tracepoint", "--filter-func", "kfree_skb|consume_skb", "icmp"])
+        .args(args)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(stderr)
@@ -118,7 +154,8 @@ pub fn run(fault: Option<Fault>) -> Ended {
         answer: None,
         ended: Ended::default(),
         counting: false,
-        interrupted: false,
+        then: Some(then),
+        refuses,
     };
     traced.follow();
     let mut ended = traced.ended;
@@ -137,7 +174,9 @@ struct Traced {
     answer: Option<Errno>,
     ended: Ended,
     counting: bool,
-    interrupted: bool,
+    /// What is to be done when it listens.
+    then: Option<Box<dyn FnOnce(Pid) + Send>>,
+    refuses: Option<fn(u64) -> bool>,
 }
 
 impl Traced {
@@ -153,6 +192,7 @@ impl Traced {
         waitpid(self.main, Some(WaitPidFlag::WUNTRACED)).expect("it stops itself");
         let options = Options::PTRACE_O_TRACESYSGOOD
             | Options::PTRACE_O_TRACECLONE
+            | Options::PTRACE_O_TRACEFORK
             | Options::PTRACE_O_TRACEEXEC
             | Options::PTRACE_O_EXITKILL;
         ptrace::seize(self.main, options).expect("our own child can be traced");
@@ -187,6 +227,9 @@ impl Traced {
         let Ok(mut registers) = ptrace::getregs(pid) else { return };
         if let Some(at) = self.inside.iter().position(|&inside| inside == pid) {
             self.inside.swap_remove(at);
+            if registers.orig_rax as i64 == libc::SYS_seccomp && registers.rax == 0 {
+                self.ended.confined = true;
+            }
             if pid == self.main {
                 if let Some(errno) = self.answer.take() {
                     registers.rax = -i64::from(errno as i32) as u64;
@@ -198,6 +241,9 @@ impl Traced {
         }
         self.inside.push(pid);
         let number = registers.orig_rax as i64;
+        if self.ended.confined {
+            self.ended.confined_calls.insert((number, registers.rdi));
+        }
         if pid != self.main || self.ended.ready.is_some() {
             return;
         }
@@ -212,18 +258,48 @@ impl Traced {
             ptrace::setregs(pid, registers).expect("it is stopped");
             self.answer = Some(fault.errno);
         }
+        if number == libc::SYS_bpf
+            && command == PROG_LOAD
+            && self.refuses.is_some_and(|refuses| refuse(pid, registers.rsi, refuses).expect("its memory"))
+        {
+            registers.orig_rax = u64::MAX;
+            ptrace::setregs(pid, registers).expect("it is stopped");
+            self.answer = Some(Errno::EACCES);
+        }
         self.ended.calls.push(Call { number, command });
     }
 
     /// Whether it listens now; then it is interrupted.
     fn look(&mut self, number: i64) {
-        if self.interrupted || number != libc::SYS_write {
+        if self.then.is_none() || number != libc::SYS_write {
             return;
         }
         if fs::read_to_string(&self.said).is_ok_and(|said| said.contains(READY)) {
-            self.interrupted = true;
             self.ended.ready = Some(self.ended.calls.len());
-            kill(self.main, Signal::SIGINT).expect("it is there");
+            let (then, main) = (self.then.take(), self.main);
+            thread::spawn(move || then.expect("it was there")(main));
         }
     }
+}
+
+/// Whether the program at `attributes` (`bpf_attr.prog_load`) is refused; then the verifier's words are in its log.
+fn refuse(pid: Pid, attributes: u64, refuses: fn(u64) -> bool) -> std::io::Result<bool> {
+    let memory = File::options().read(true).write(true).open(format!("/proc/{pid}/mem"))?;
+    let word = |at: u64| -> std::io::Result<u64> {
+        let mut bytes = [0; 8];
+        memory.read_exact_at(&mut bytes, at)?;
+        Ok(u64::from_ne_bytes(bytes))
+    };
+    let (count, code) = (word(attributes)? >> 32, word(attributes + 8)?);
+    for slot in 0..count {
+        if refuses(word(code + 8 * slot)?) {
+            let (level, log) = (word(attributes + 24)? as u32, word(attributes + 32)?);
+            if level > 0 {
+                let text = format!("{slot}: (00) as it is\nthis verifier wants none of that\nprocessed 1 insns\n\0");
+                memory.write_all_at(text.as_bytes(), log)?;
+            }
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
