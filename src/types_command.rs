@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Kept with all members, where the kernel has them: what programs read and what expressions begin with.
-pub const WHOLE: [&str; 36] = [
+pub const WHOLE: [&str; 37] = [
     "sk_buff",
     "skb_shared_info",
     "skb_frag",
@@ -38,6 +38,7 @@ pub const WHOLE: [&str; 36] = [
     "udphdr",
     "icmphdr",
     "list_head",
+    "irq_stack",
     "linux_binprm",
     "__kernel_sockaddr_storage",
     "skb_drop_reason",

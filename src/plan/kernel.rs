@@ -126,6 +126,13 @@ pub struct Bytes {
     pub array: Spot,
 }
 
+impl Bytes {
+    /// Whether a pointer to it can stand for one to any other structure.
+    pub fn is_anything(&self) -> bool {
+        self.array.offset == 0 && self.array.size >= 4096
+    }
+}
+
 /// All members that programs may read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kernel {
@@ -146,6 +153,11 @@ pub struct Kernel {
 }
 
 impl Kernel {
+    /// What an skb is cast to: bytes if possible, which can be loaded across members.
+    pub fn skb_cast(&self) -> TypeId {
+        self.bytes.filter(Bytes::is_anything).map_or(self.skb.id, |bytes| bytes.id)
+    }
+
     /// Finds all members in `btf`.
     pub fn find(btf: &Btf) -> Result<Kernel, PathError> {
         let spot = |root: &str, chain: &str| spot(btf, root, chain);
@@ -231,8 +243,9 @@ fn id(btf: &Btf, name: &str) -> Result<TypeId, PathError> {
         .map_err(|error| PathError { kind: PathErrorKind::Root(error), span: 0..name.len() })
 }
 
-/// Structures that end in a long array of characters, the longest first.
-const BYTES: [(&str, &str); 2] = [("linux_binprm", "buf"), ("__kernel_sockaddr_storage", "__data")];
+/// Structures that end in a long array of characters, the longest first. The first is nothing else (x86).
+const BYTES: [(&str, &str); 3] =
+    [("irq_stack", "stack"), ("linux_binprm", "buf"), ("__kernel_sockaddr_storage", "__data")];
 
 impl Spot {
     /// Where a chain without pointers ends.

@@ -62,16 +62,21 @@ impl Entry {
     /// Jumps to `drop` if there is no skb. Clobbers: R0-R5, R8.
     pub fn begin(&self, a: &mut Asm, plan: &Plan, drop: Label) {
         a.mov(R6, R1);
-        match plan.tracking.as_ref().and_then(|tracking| tracking.stacks) {
-            Some(stacks) if !self.has_skb() => stack::enter(a, plan, self, &stacks, drop),
-            _ => {
-                a.note("skb");
-                a.load(R7, u64(R6 + self.argument(self.skb_arg())));
+        let found = match plan.tracking.as_ref().and_then(|tracking| tracking.stacks) {
+            Some(stacks) if !self.has_skb() => {
+                stack::enter(a, plan, self, &stacks, drop);
+                R7
             }
-        }
-        a.jeq(R7, 0, drop);
+            _ => {
+                let to = if let Memory::Cast { .. } = plan.memory { R1 } else { R7 };
+                a.note("skb");
+                a.load(to, u64(R6 + self.argument(self.skb_arg())));
+                to
+            }
+        };
+        a.jeq(found, 0, drop);
         if let Memory::Cast { .. } = plan.memory {
-            View::open(a, plan.memory, R7, plan.kernel.skb.id, R7, &[]);
+            View::open(a, plan.memory, found, plan.kernel.skb_cast(), R7, &[]);
         }
     }
 

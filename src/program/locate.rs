@@ -67,10 +67,11 @@ pub fn link(a: &mut Asm, kernel: &Kernel, view: &View, packet: Packet, unknown: 
     let skb = &kernel.skb;
     let (link, has_network, network_only) = (a.label(), a.label(), a.label());
     a.store(u64(packet.is_virtual), 0);
-    a.note("network_header");
-    a.load(R1, view.at(skb.network_header));
-    a.note("mac_header");
-    a.load(R2, view.at(skb.mac_header));
+    offsets(a, kernel, view);
+    // Nearly always. An offset that is not set is 0 or UNSET: neither is so far from the other.
+    a.mov(W3, W1);
+    a.sub(W3, W2);
+    a.jeq(W3, ETHERNET, link);
     a.jeq(W2, UNSET, network_only);
     a.jne(W1, 0, has_network);
     // Early on the receive side only the link header is set.
@@ -78,33 +79,67 @@ pub fn link(a: &mut Asm, kernel: &Kernel, view: &View, packet: Packet, unknown: 
     a.add(W1, ETHERNET);
     a.jump(link);
     a.bind(has_network);
-    a.mov(W3, W1);
-    a.sub(W3, W2);
-    a.jeq(W3, ETHERNET, link);
     a.jeq(W3, ETHERNET + 4, link);
     a.jeq(W3, ETHERNET + 8, link);
     a.bind(network_only);
     a.jeq(W1, 0, unknown);
     a.mov(W2, W1);
     a.sub(W2, ETHERNET);
+    // The virtual header may begin in front of head.
+    a.lsh(R2, 32);
+    a.arsh(R2, 32);
     a.store(u64(packet.is_virtual), 1);
     a.bind(link);
-    // Here: W2 = offset of the link header from head, W1 = of the network header.
+    // Here: W2 = offset of the link header from head, W1 = of the network header, W4 = of the tail.
     a.store(u64(packet.network), R1);
-    a.note("tail");
-    a.load(R4, view.at(skb.tail));
     a.sub(W4, W2);
     let captured = a.label();
     a.jsge(W4, 0, captured);
     a.mov(W4, 0);
     a.bind(captured);
     a.store(u64(packet.link_len), R4);
-    // The virtual header may begin in front of head.
-    a.lsh(R2, 32);
-    a.arsh(R2, 32);
     a.note("head");
     a.load(R8, view.at(skb.head));
     a.add(R8, R2);
+}
+
+/// R1 = `network_header`, R2 = `mac_header`, R4 = `tail`: one load instead of three, where one can have them all.
+fn offsets(a: &mut Asm, kernel: &Kernel, view: &View) {
+    let skb = &kernel.skb;
+    let mut parts = [(skb.network_header, R1), (skb.mac_header, R2), (skb.tail, R4)];
+    let start = parts.iter().map(|(spot, _)| spot.offset).min().unwrap_or(0);
+    let end = parts.iter().map(|(spot, _)| spot.end()).max().unwrap_or(0);
+    let Some(all) = view.across(start, 8).filter(|_| end - start <= 8 && cfg!(target_endian = "little")) else {
+        for (name, (spot, to)) in ["network_header", "mac_header", "tail"].into_iter().zip(parts) {
+            a.note(name);
+            a.load(to, view.at(spot));
+        }
+        return;
+    };
+    a.note("network_header, mac_header, tail");
+    a.load(R4, all);
+    // R4 itself comes last.
+    parts.sort_by_key(|(_, to)| *to == R4);
+    for (spot, to) in parts {
+        let (from, size) = (spot.offset - start, spot.size);
+        if from + size <= 4 {
+            a.mov(to.low(), W4);
+            if from > 0 {
+                a.rsh(to.low(), 8 * from);
+            }
+            if from + size < 4 {
+                a.and(to.low(), u32::MAX >> (32 - 8 * size));
+            }
+        } else {
+            if to != R4 {
+                a.mov(to, R4);
+            }
+            if from + size < 8 {
+                a.lsh(to, (64 - 8 * (from + size)) as i32);
+            }
+            a.rsh(to, (64 - 8 * size) as i32);
+        }
+    }
 }
 
 /// Emits R0 = captured bytes from the network header on, 0 without one. In: `view` open for [`wanted`]. Clobbers: R1.

@@ -7,12 +7,14 @@
 
 pub mod arch;
 mod capture;
+mod cast;
 mod fields;
 mod filter;
 mod hook;
 mod locate;
 mod maps;
 mod packet;
+mod quick;
 mod read;
 pub mod spare;
 mod tag;
@@ -399,6 +401,7 @@ fn taken(a: &mut Asm, plan: &Plan, found: locate::Packet) {
 fn view(a: &mut Asm, plan: &Plan, wanted: &[&[Spot]]) -> read::View {
     match plan.memory {
         // `Entry::begin` made R7 a pointer.
+        Memory::Cast { .. } if plan.kernel.skb_cast() != plan.kernel.skb.id => read::View::Bytes(asm::R7),
         Memory::Cast { .. } | Memory::Direct => read::View::Pointer(asm::R7),
         Memory::Read => read::View::open(a, plan.memory, asm::R7, plan.kernel.skb.id, asm::R7, &wanted.concat()),
     }

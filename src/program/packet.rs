@@ -11,14 +11,16 @@
 //! Only the linear part of a packet is read. A packet that ends there and goes on in fragments is counted where the
 //! expression needs more of it.
 
-use crate::plan::kernel::{Bytes, Skb, Spot};
+use crate::plan::kernel::{Skb, Spot};
 use crate::plan::shrink::PACKET_EXPRESSION;
 use crate::plan::{Memory, Plan};
+use crate::program::cast::CastReader;
 use crate::program::locate::{ETHERNET, Packet};
+use crate::program::quick::{self, Quick};
 use crate::program::read::{self, View};
 use crate::program::tag::{self, Tag, Tagged};
 use crate::program::{BuildError, capture, counter, on_behalf_of};
-use asm::{Asm, Label, Mem, R0, R1, R2, R3, R7, R8, R9, Reg32, Reg64, Size, Slot, W0, W1, W2, u64};
+use asm::{Asm, Label, R0, R1, R2, R3, R7, R8, Reg32, Reg64, Size, Slot, W1, W2, u64};
 use filter_compiler::Graph;
 use filter_compiler::ebpf::{self, Indexing, Metadata, Needs, PacketAccess, Place, Span, StackWindow};
 
@@ -85,9 +87,16 @@ fn test_graph(
         a.stack_release(early);
         a.bind(plain);
     }
-    let mut access = SkbAccess::new(a, plan, &needs, &facts, out)?;
+    let quick = Quick::of(graph, &needs).filter(|_| !graph.has_vlan());
+    let (mut access, entered) = SkbAccess::new(a, plan, &needs, &facts, out, quick.as_ref())?;
     ebpf::emit(graph, a, &mut access, drop)?;
     a.jump(matched);
+    if let (Some(quick), Some(entered)) = (&quick, entered) {
+        a.bind(entered);
+        let wide = matches!(access.reader, Reader::Cast(_));
+        quick.emit(a, access.reader.inner(), wide, drop)?;
+        a.jump(matched);
+    }
     a.stack_release(mark);
     a.bind(out.short);
     unread(a, plan, drop);
@@ -154,7 +163,7 @@ fn tagged(
     out: Out,
 ) -> Result<(), BuildError> {
     let below = tag::below(needs);
-    let inner = SkbAccess::new(a, plan, &below, facts, out)?;
+    let (inner, _) = SkbAccess::new(a, plan, &below, facts, out, None)?;
     let mut access = Tagged { inner, tag };
     Ok(ebpf::emit(graph, a, &mut access, out.drop)?)
 }
@@ -235,7 +244,9 @@ impl Reader {
         drop: Label,
     ) -> Result<Reader, BuildError> {
         Ok(match (plan.memory, plan.kernel.bytes) {
-            (Memory::Cast { kfunc, .. }, Some(bytes)) => Reader::Cast(CastReader::new(a, kfunc, bytes, packet)),
+            (Memory::Cast { kfunc, .. }, Some(bytes)) => {
+                Reader::Cast(CastReader::new(a, kfunc, bytes, packet, needs.computed))
+            }
             _ => {
                 let mut needs = needs.clone();
                 needs.fixed.extend(more);
@@ -258,7 +269,16 @@ impl Reader {
 
 impl SkbAccess {
     /// Prepares the access. A packet without a link header is dropped if the filter reads more of it than the type.
-    fn new(a: &mut Asm, plan: &Plan, needs: &Needs, facts: &Facts, out: Out) -> Result<SkbAccess, BuildError> {
+    ///
+    /// Packets that `quick` can judge are sent to the label that is returned.
+    fn new(
+        a: &mut Asm,
+        plan: &Plan,
+        needs: &Needs,
+        facts: &Facts,
+        out: Out,
+        quick: Option<&Quick>,
+    ) -> Result<(SkbAccess, Option<Label>), BuildError> {
         let Out { drop, short } = out;
         let in_header = |span: &&Span| span.offset < PAYLOAD;
         let needs_header = needs.fixed.iter().filter(in_header).any(|&span| span != TYPE);
@@ -267,22 +287,41 @@ impl SkbAccess {
             a.jne(R0, 0, drop);
         }
         // The version nibble tells the type of packets without a link header.
-        let more: &[Span] = if needs_header { &[] } else { &[TYPE, NIBBLE] };
-        let mut reader = Reader::new(a, plan, needs, more, facts.packet, drop)?;
-        let link_type = (!needs_header).then(|| link_type(a, reader.inner(), facts, out));
-        Ok(SkbAccess { reader, link_type, short })
+        let mut more: Vec<Span> = if needs_header { Vec::new() } else { vec![TYPE, NIBBLE] };
+        if let Some(quick) = quick {
+            more.push(quick::START);
+            more.extend(&quick.needs().fixed);
+        }
+        let mut reader = Reader::new(a, plan, needs, &more, facts.packet, drop)?;
+        let entered = quick.map(|quick| (a.label(), quick.end()));
+        let link_type = (!needs_header).then(|| link_type(a, reader.inner(), facts, out, entered));
+        Ok((SkbAccess { reader, link_type, short }, entered.map(|(label, _)| label)))
     }
 }
 
 /// Emits the computation of the type field. Clobbers: R0-R5.
-fn link_type(a: &mut Asm, reader: &mut dyn PacketAccess, facts: &Facts, out: Out) -> Slot {
+///
+/// `quick`: where plain IPv4 packets go, of which so many bytes are captured.
+fn link_type(a: &mut Asm, reader: &mut dyn PacketAccess, facts: &Facts, out: Out, quick: Option<(Label, u32)>) -> Slot {
     let Out { drop, short } = out;
     let slot = a.stack_named(8, "link type");
     let (real, known) = (a.label(), a.label());
     a.load(R0, u64(facts.is_virtual));
     a.jeq(R0, 0, real);
-    reader.require(a, PAYLOAD + 1, short);
-    reader.load(a, W2, NIBBLE, short);
+    if let Some((entered, end)) = quick {
+        let (cut, read) = (a.label(), a.label());
+        reader.require(a, end, cut);
+        reader.load(a, W2, NIBBLE, short);
+        a.jeq(W2, quick::FIRST_BYTE, entered);
+        a.jump(read);
+        a.bind(cut);
+        reader.require(a, PAYLOAD + 1, short);
+        reader.load(a, W2, NIBBLE, short);
+        a.bind(read);
+    } else {
+        reader.require(a, PAYLOAD + 1, short);
+        reader.load(a, W2, NIBBLE, short);
+    }
     a.and(W2, 0xf0u32);
     a.mov(R1, IPV4 as i32);
     a.jeq(W2, 0x40u32, known);
@@ -290,6 +329,17 @@ fn link_type(a: &mut Asm, reader: &mut dyn PacketAccess, facts: &Facts, out: Out
     a.jne(W2, 0x60u32, drop);
     a.jump(known);
     a.bind(real);
+    if let Some((entered, end)) = quick {
+        let cut = a.label();
+        reader.require(a, end, cut);
+        reader.load(a, W1, quick::START, short);
+        a.mov(W2, W1);
+        a.and(W2, quick::mask());
+        a.jeq(W2, quick::value(), entered);
+        a.and(W1, quick::type_mask());
+        a.jump(known);
+        a.bind(cut);
+    }
     reader.require(a, PAYLOAD, short);
     reader.load(a, W1, TYPE, short);
     a.bind(known);
@@ -327,158 +377,5 @@ impl PacketAccess for SkbAccess {
 
     fn metadata(&mut self, a: &mut Asm, dst: Reg32, which: Metadata) {
         self.reader.inner().metadata(a, dst, which);
-    }
-}
-
-/// Plain loads through a cast to a structure with a long array of bytes.
-struct CastReader {
-    kfunc: u32,
-    bytes: Bytes,
-    packet: ebpf::Packet,
-    /// u64: address of the packet's first byte.
-    start: Slot,
-    /// u64: the index.
-    index: Slot,
-}
-
-impl CastReader {
-    /// In: R8 = address of the packet; out: R8 = the cast of it. Clobbers: R0-R5.
-    fn new(a: &mut Asm, kfunc: u32, bytes: Bytes, packet: ebpf::Packet) -> CastReader {
-        let start = a.stack_named(8, "packet");
-        let index = a.stack_named(8, "index");
-        a.store(u64(start), R8);
-        let reader = CastReader { kfunc, bytes, packet, start, index };
-        a.mov(R1, R8);
-        reader.cast(a);
-        a.mov(R8, R0);
-        reader
-    }
-
-    /// R0 = a pointer through which byte n of the address in R1 is at `array + n`. Clobbers: R1-R5.
-    fn cast(&self, a: &mut Asm) {
-        if self.bytes.array.offset != 0 {
-            a.sub(R1, self.bytes.array.offset as i32);
-        }
-        a.mov(R2, self.bytes.id.0 as i32);
-        a.call_kfunc(self.kfunc, 0);
-    }
-
-    fn within(&self, span: Span) -> bool {
-        span.end() <= u64::from(self.bytes.array.size)
-    }
-
-    fn operand(&self, base: Reg64, span: Span) -> Mem {
-        Mem::new(span.size, base + (self.bytes.array.offset + span.offset) as i32)
-    }
-
-    /// `dst` = the bytes at the address in R1.
-    fn load_at(&self, a: &mut Asm, dst: Reg32, size: Size) {
-        self.cast(a);
-        a.load(dst.whole(), self.operand(R0, Span { offset: 0, size }));
-    }
-
-    fn captured(&self, a: &mut Asm, to: Reg64) {
-        match self.packet.captured {
-            Place::Reg(reg) => a.mov(to, reg),
-            Place::Slot(slot) => a.load(to, u64(slot)),
-        }
-    }
-
-    /// Jumps to `fail` if the number in R1 is more than what is captured. Clobbers: R0.
-    fn bound(&self, a: &mut Asm, fail: Label) {
-        self.captured(a, R0);
-        a.jgt(R1, R0, fail);
-    }
-}
-
-/// `to += value`, by way of R0 where the constant would be sign-extended.
-fn add(a: &mut Asm, to: Reg64, value: u32) {
-    match i32::try_from(value) {
-        Ok(0) => {}
-        Ok(value) => a.add(to, value),
-        Err(_) => {
-            a.mov(W0, value);
-            a.add(to, R0);
-        }
-    }
-}
-
-impl PacketAccess for CastReader {
-    fn require(&mut self, a: &mut Asm, end: u32, fail: Label) {
-        self.captured(a, R0);
-        match i32::try_from(end) {
-            Ok(end) => a.jlt(R0, end, fail),
-            Err(_) => tag::always(a, W0, fail),
-        }
-    }
-
-    fn load(&mut self, a: &mut Asm, dst: Reg32, span: Span, _: Label) {
-        if self.within(span) {
-            return a.load(dst.whole(), self.operand(R8, span));
-        }
-        a.load(R1, u64(self.start));
-        add(a, R1, span.offset);
-        self.load_at(a, dst, span.size);
-    }
-
-    fn index(&mut self, a: &mut Asm, x: Reg64, end: u32, fail: Label) {
-        if x != R1 {
-            a.mov(R1, x);
-        }
-        a.store(u64(self.index), R1);
-        if end > 0 {
-            add(a, R1, end);
-            self.bound(a, fail);
-            a.load(R1, u64(self.index));
-        }
-        a.load(R0, u64(self.start));
-        a.add(R1, R0);
-        self.cast(a);
-        a.mov(R9, R0);
-    }
-
-    fn require_indexed(&mut self, a: &mut Asm, end: u32, fail: Label) {
-        a.load(R1, u64(self.index));
-        add(a, R1, end);
-        self.bound(a, fail);
-    }
-
-    fn load_indexed(&mut self, a: &mut Asm, dst: Reg32, span: Span, _: Label) {
-        if self.within(span) {
-            return a.load(dst.whole(), self.operand(R9, span));
-        }
-        a.load(R1, u64(self.index));
-        a.load(R0, u64(self.start));
-        a.add(R1, R0);
-        add(a, R1, span.offset);
-        self.load_at(a, dst, span.size);
-    }
-
-    fn load_computed(&mut self, a: &mut Asm, dst: Reg32, x: Reg64, span: Span, fail: Label) {
-        let at = a.stack_named(8, "offset");
-        if x != R1 {
-            a.mov(R1, x);
-        }
-        add(a, R1, span.offset);
-        a.store(u64(at), R1);
-        a.add(R1, i32::from(span.size.bytes()));
-        self.bound(a, fail);
-        a.load(R1, u64(at));
-        a.load(R0, u64(self.start));
-        a.add(R1, R0);
-        self.load_at(a, dst, span.size);
-    }
-
-    fn metadata(&mut self, a: &mut Asm, dst: Reg32, which: Metadata) {
-        let place = match which {
-            Metadata::Length => self.packet.length,
-            Metadata::PacketType => self.packet.packet_type,
-            Metadata::Interface => self.packet.interface,
-        };
-        match place {
-            Some(Place::Slot(slot)) => a.load(dst.whole(), u64(slot)),
-            Some(Place::Reg(reg)) => a.mov(dst.whole(), reg),
-            None => a.mov(dst, 0),
-        }
     }
 }

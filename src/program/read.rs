@@ -12,6 +12,8 @@ const GAP: u32 = 96;
 pub enum View {
     /// Loads go through a register that the verifier accepts as a pointer.
     Pointer(Reg64),
+    /// The same, as a pointer to bytes: a load may begin in one member and end in another.
+    Bytes(Reg64),
     /// The members were copied to the stack: ranges of the structure and where they lie.
     Copied(Vec<Chunk>),
 }
@@ -81,11 +83,19 @@ impl View {
         self.find(spot, 0, spot.size)
     }
 
+    /// The operand that loads `size` bytes from `offset` on, whatever lies there; `None` if that cannot be done.
+    pub fn across(&self, offset: u32, size: u32) -> Option<Mem> {
+        match self {
+            View::Bytes(base) => Some(Mem::new(Size::from_bytes(size as usize)?, *base + offset as i32)),
+            View::Pointer(_) | View::Copied(_) => None,
+        }
+    }
+
     fn find(&self, spot: Spot, from: u32, size: u32) -> Option<Mem> {
         let size = Size::from_bytes(size as usize).expect("members are loaded in 1, 2, 4 or 8 bytes");
         let offset = spot.offset + from;
         match self {
-            View::Pointer(base) => Some(Mem::new(size, *base + offset as i32)),
+            View::Pointer(base) | View::Bytes(base) => Some(Mem::new(size, *base + offset as i32)),
             View::Copied(chunks) => {
                 let chunk = chunks.iter().find(|chunk| chunk.start <= offset && spot.end() <= chunk.end)?;
                 Some(Mem::new(size, chunk.slot + (offset - chunk.start) as i32))

@@ -88,7 +88,8 @@ fn usual_programs_are_short() {
     for (host, flags, without) in HOSTS {
         let args = format!("{TARGETS} {flags} host 10.0.0.2 and udp port 5001");
         let rig = Rig::new(host, &args, without);
-        let limit = if rig.plan.memory == Memory::Read { 400 } else { 250 };
+        // The expression is there twice, the second time for plain IPv4.
+        let limit = if rig.plan.memory == Memory::Read { 400 } else { 300 };
         for blueprint in &rig.programs.programs {
             let slots = blueprint.code.slots();
             assert!(slots <= limit, "{host} {flags}: {slots} slots, {limit} allowed\n{}", blueprint.code);

@@ -101,6 +101,8 @@ struct State {
     indexed: Option<(u32, u32)>,
     /// What R1 holds.
     r1: Option<(ValueId, Form)>,
+    /// The words of the access that were fetched, a bit each.
+    words: u32,
 }
 
 impl State {
@@ -112,6 +114,7 @@ impl State {
                 _ => None,
             },
             r1: self.r1.filter(|_| self.r1 == other.r1),
+            words: self.words & other.words,
         }
     }
 }
@@ -172,7 +175,7 @@ impl Code<'_> {
         self.guard(a, id, &mut state);
         match node.test {
             Test::Chain(chain) => {
-                self.chain(a, chain, node.yes, node.no);
+                self.chain(a, chain, node.yes, node.no, &mut state);
                 state.r1 = None;
                 if node.no != next {
                     // The chain's code ends with a jump or falls through to `no`.
@@ -206,7 +209,7 @@ impl Code<'_> {
             Some((at, known)) if at == header && end <= known => return,
             Some((at, _)) if at == header => self.access.require_indexed(a, all, self.reject),
             _ => {
-                self.header_length(a, header);
+                self.header_length(a, header, state);
                 self.access.index(a, R1, all, self.reject);
             }
         }
@@ -215,8 +218,10 @@ impl Code<'_> {
     }
 
     /// R1 = length of the IPv4 header at `at`; the verifier knows that it is at most 60.
-    fn header_length(&mut self, a: &mut Asm, at: u32) {
-        self.access.load(a, W1, Span { offset: at, size: Size::B1 }, self.reject);
+    fn header_length(&mut self, a: &mut Asm, at: u32, state: &mut State) {
+        let span = Span { offset: at, size: Size::B1 };
+        self.fetch(a, span, state);
+        self.access.load(a, W1, span, self.reject);
         a.and(R1, 15);
         a.lsh(R1, 2);
     }
@@ -352,13 +357,13 @@ impl Code<'_> {
     }
 
     /// W1 = the value as a number; slots from `depth` on are free.
-    fn compute(&mut self, a: &mut Asm, value: ValueId, state: &State, depth: usize) {
+    fn compute(&mut self, a: &mut Asm, value: ValueId, state: &mut State, depth: usize) {
         match self.value(value) {
             Value::Const(k) => a.mov(W1, k),
             Value::Length => self.access.metadata(a, W1, Metadata::Length),
             Value::PacketType => self.access.metadata(a, W1, Metadata::PacketType),
             Value::InterfaceIndex => self.access.metadata(a, W1, Metadata::Interface),
-            Value::HeaderLength(at) => self.header_length(a, at),
+            Value::HeaderLength(at) => self.header_length(a, at, state),
             Value::Load { .. } => {
                 self.load(a, value, state, depth);
                 self.to_host(a, value);
@@ -381,7 +386,7 @@ impl Code<'_> {
     }
 
     /// W1 = left, W2 = right. Left is computed first, as in the text.
-    fn operands(&mut self, a: &mut Asm, left: ValueId, right: ValueId, state: &State, depth: usize) {
+    fn operands(&mut self, a: &mut Asm, left: ValueId, right: ValueId, state: &mut State, depth: usize) {
         if let Some(k) = self.graph.values().as_const(left) {
             self.compute(a, right, state, depth);
             a.mov(W2, W1);
@@ -410,22 +415,35 @@ impl Code<'_> {
     }
 
     /// W1 = the loaded bytes in memory order.
-    fn load(&mut self, a: &mut Asm, value: ValueId, state: &State, depth: usize) {
+    fn load(&mut self, a: &mut Asm, value: ValueId, state: &mut State, depth: usize) {
         let Value::Load { base, offset, size } = self.value(value) else { return };
         let span = Span { offset, size: guards::size(size) };
         match base {
-            Base::Packet => self.access.load(a, W1, span, self.reject),
+            Base::Packet => {
+                self.fetch(a, span, state);
+                self.access.load(a, W1, span, self.reject);
+            }
             Base::Header(at) if state.indexed.is_some_and(|(header, _)| header == at) => {
                 self.access.load_indexed(a, W1, span, self.reject);
             }
             Base::Header(at) => {
-                self.header_length(a, at);
+                self.header_length(a, at, state);
                 self.access.load_computed(a, W1, R1, span, self.reject);
             }
             Base::Index(index) => {
                 self.compute(a, index, state, depth);
                 self.access.load_computed(a, W1, R1, span, self.reject);
             }
+        }
+    }
+
+    /// Fetches the word that holds `span` unless that was done.
+    fn fetch(&mut self, a: &mut Asm, span: Span, state: &mut State) {
+        if let Some(word) = self.access.word(span)
+            && state.words & 1 << word == 0
+        {
+            self.access.fetch(a, word, self.reject);
+            state.words |= 1 << word;
         }
     }
 
@@ -490,15 +508,17 @@ impl Code<'_> {
     }
 
     /// Follows a chain of headers; falls through for `no`. See [`Chain`] for the loop that is unrolled here.
-    fn chain(&mut self, a: &mut Asm, chain: Chain, yes: Target, no: Target) {
+    fn chain(&mut self, a: &mut Asm, chain: Chain, yes: Target, no: Target, state: &mut State) {
         let (protocol, offset) = *self
             .chain
             .get_or_insert_with(|| (a.stack_named(8, "protocol"), a.stack_named(8, "offset of the next header")));
         let (yes, no, reject) = (self.label(yes), self.label(no), self.reject);
         let end = a.label();
-        match guards::chain_start(chain) {
+        let first = guards::chain_start(chain);
+        first.into_iter().flatten().for_each(|span| self.fetch(a, span, state));
+        match first {
             [Some(next), Some(length)] => {
-                self.header_length(a, length.offset);
+                self.header_length(a, length.offset, state);
                 a.store(u64(offset), R1);
                 self.access.load(a, W1, next, reject);
             }

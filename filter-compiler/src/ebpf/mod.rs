@@ -71,6 +71,19 @@ pub trait PacketAccess {
     /// R5, is any 32-bit number, zero-extended; the sum must not wrap. Jumps to `fail` unless all of them are captured.
     fn load_computed(&mut self, a: &mut Asm, dst: Reg32, x: Reg64, span: Span, fail: Label);
 
+    /// The number, less than 32, of the word that holds the bytes of a load at a fixed offset; `None` if the load is to be
+    /// done by itself. For accesses to which every load is dear and a few bytes more cost nothing.
+    fn word(&self, span: Span) -> Option<u32> {
+        let _ = span;
+        None
+    }
+
+    /// Fetches the word. This is executed, on every path, before the first [`PacketAccess::load`] of its bytes, and after
+    /// a [`PacketAccess::require`] for that load.
+    fn fetch(&mut self, a: &mut Asm, word: u32, fail: Label) {
+        let _ = (a, word, fail);
+    }
+
     /// `dst` = something that is not in the packet's bytes, host byte order.
     fn metadata(&mut self, a: &mut Asm, dst: Reg32, which: Metadata);
 }

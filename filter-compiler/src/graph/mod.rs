@@ -7,6 +7,7 @@
 //! n1: u8[23] == 0x6 ? accept : reject
 //! ```
 
+mod assume;
 mod build;
 mod reads;
 mod show;
