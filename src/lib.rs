@@ -17,6 +17,7 @@ pub mod load;
 pub mod names;
 pub mod output;
 pub mod plan;
+pub mod privilege;
 pub mod program;
 pub mod progs;
 pub mod record;

@@ -13,6 +13,7 @@ use crate::load::{self, Loaded, Program};
 use crate::names::{Names, NoSymbols, Reasons, Symbols};
 use crate::output::{self, Counts, Details, End, Lines, Settings};
 use crate::plan::{Backend, Plan, PlanError, make};
+use crate::privilege::{self, Feature};
 use crate::program;
 use crate::progs::{self, Progs};
 use crate::say::Say;
@@ -80,8 +81,12 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let late = Late::new(&plan)?;
     let details = Details::new(&plan, &host.btf);
     let modules = host.modules.clone();
+    let features = privilege::running(args, &host, &plan);
+    let status = Status::new(args);
+    say.privilege("capabilities", privilege::keep(&features));
     let mut run = Run {
         args,
+        features,
         say,
         stop,
         plan,
@@ -91,7 +96,7 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
         arrivals: None,
         events,
         late,
-        status: Status::new(args),
+        status,
         lines,
         details,
         modules,
@@ -104,6 +109,8 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
 /// Everything that is live.
 struct Run<'a> {
     args: &'a Args,
+    /// What needs privileges from now on.
+    features: Vec<Feature>,
     say: Say,
     stop: &'a Arc<Stop>,
     plan: Arc<Plan>,
@@ -253,6 +260,7 @@ impl Run<'_> {
         if let Some(path) = &self.args.ready_file {
             File::create(path).map_err(|error| Error::File { path: path.clone(), error })?;
         }
+        self.say.privilege("system calls", privilege::confine(&self.features));
         self.say.listening();
         self.arrivals = Arrivals::watch(self.args, host, &self.plan);
         Ok(false)

@@ -179,6 +179,13 @@ impl Say {
         self.line(&format!("note: {skipped}"));
     }
 
+    /// Whether privileges that nothing needs any more were given up; a kernel or a container may refuse.
+    pub fn privilege(&self, what: &str, given_up: io::Result<()>) {
+        if let (true, Err(error)) = (self.debug, given_up) {
+            self.line(&format!("debug: all {what} stay: {error}"));
+        }
+    }
+
     /// Events come from now on.
     pub fn listening(&self) {
         self.line("Listening for events..");

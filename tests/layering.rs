@@ -20,10 +20,11 @@ const ALLOWED: &[(&str, &str)] = &[
     ("program", "plan record btf expr asm filter_compiler"),
     ("load", "program asm sys"),
     ("attach", "plan load sys"),
-    ("events", "load sys crossbeam_channel"),
-    ("names", "host sys"),
+    ("events", "load sys privilege crossbeam_channel"),
+    ("names", "host sys privilege"),
     ("output", "plan decode names btf flate2"),
     // The frame around the stages.
+    ("privilege", "cli host plan sys filter_compiler libc"),
     ("shrink", "plan program load error sys"),
     ("filter_command", "cli asm filter_compiler"),
     ("doctor", "*"),

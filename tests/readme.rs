@@ -78,3 +78,20 @@ fn the_table_has_every_flag_of_pwru_and_every_case_exists() {
         cli::definition().get_arguments().filter_map(|arg| arg.get_long().map(str::to_owned)).collect();
     assert!(wanted.is_subset(&flags), "{:?} cannot be typed", wanted.difference(&flags).collect::<Vec<_>>());
 }
+
+/// `BLESS=1 cargo test --test readme` writes the table.
+#[test]
+fn the_table_of_privileges_is_that_of_the_code() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(&path).expect("README.md is text");
+    let table = whither::privilege::table();
+    let first = table.lines().next().expect("a table has a head");
+    let start = readme.find(first).expect("README has the table");
+    let length = readme[start..].find("\n\n").expect("something comes behind it") + 1;
+    if std::env::var_os("BLESS").is_some() {
+        let text = format!("{}{table}{}", &readme[..start], &readme[start + length..]);
+        std::fs::write(&path, text).expect("README.md can be written");
+    } else {
+        assert_eq!(readme[start..start + length], table, "BLESS=1 cargo test --test readme writes it");
+    }
+}

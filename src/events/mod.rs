@@ -6,6 +6,7 @@ mod spare;
 
 use crate::load::Loaded;
 use crate::plan::Plan;
+use crate::privilege::{self, Feature};
 use crate::program::{COUNTERS, SILENT, counter};
 use crate::sys::stop::Stop;
 use crate::sys::{bpf, process};
@@ -64,7 +65,10 @@ pub fn follow(loaded: &Loaded, plan: &Plan, stop: &Arc<Stop>) -> io::Result<Even
     let ending = Arc::new(AtomicBool::new(false));
     let reader = std::thread::Builder::new().name("reader".into()).spawn({
         let (stop, ending) = (stop.clone(), ending.clone());
-        move || reader::Reader { source, size, least, send, ending }.run(&stop)
+        move || {
+            privilege::keep_for_thread(Feature::Tracing);
+            reader::Reader { source, size, least, send, ending }.run(&stop)
+        }
     })?;
     Ok(Events {
         batches,

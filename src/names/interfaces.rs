@@ -18,6 +18,7 @@ use nix::sched::{CloneFlags, setns};
 use super::clean::{clean, cut_front};
 use super::netlink::{self, Changes, Link};
 use super::short::Short;
+use crate::privilege::{self, Feature};
 
 /// Width of the column, in bytes.
 pub const WIDTH: usize = 16;
@@ -306,7 +307,10 @@ impl Worker {
     fn start() -> Worker {
         let (requests, wanted) = channel();
         let (found, visits) = channel();
-        let thread = thread::Builder::new().name("interfaces".into()).spawn(move || visit_all(&wanted, &found));
+        let thread = thread::Builder::new().name("interfaces".into()).spawn(move || {
+            privilege::keep_for_thread(Feature::Interfaces);
+            visit_all(&wanted, &found);
+        });
         Worker { requests, visits, is_ready: thread.is_err() }
     }
 }

@@ -8,6 +8,7 @@ pub mod bpf;
 pub mod clock;
 pub mod mmap;
 pub mod perf_event;
+pub mod privilege;
 pub mod process;
 pub mod progs;
 mod stack;

@@ -57,6 +57,7 @@ cases! {
     ipv6,
     json,
     killed_at_any_moment,
+    least_privilege,
     limit_lines,
     lockdown_confidentiality,
     lockdown_integrity,

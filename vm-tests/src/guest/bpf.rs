@@ -1,5 +1,5 @@
 //! What the kernel knows about loaded BPF objects, by `bpf(2)`: to find what was left behind, to measure programs, and to
-//! ask by trying whether something works here. The only file with unsafe code.
+//! ask by trying whether something works here.
 //!
 //! Attributes and answers are arrays of 64-bit words laid out as `union bpf_attr`, `struct bpf_prog_info` and
 //! `struct bpf_map_info` in `include/uapi/linux/bpf.h` on a little-endian machine.

@@ -8,6 +8,7 @@ pub mod init;
 pub mod leftovers;
 pub mod lines;
 pub mod net;
+pub mod privilege;
 pub mod report;
 pub mod trace;
 
