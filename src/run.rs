@@ -245,6 +245,9 @@ impl Run<'_> {
         };
         if !arrivals.look(&mut tracing) {
             self.arrivals = None;
+            self.features.retain(|&feature| feature != Feature::Functions);
+            self.say.privilege("capabilities", privilege::keep(&self.features));
+            self.say.privilege("system calls", privilege::confine(&self.features));
         }
         Ok(())
     }

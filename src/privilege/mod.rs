@@ -148,7 +148,7 @@ pub const NEEDS: [Need; 10] = [
     },
     Need {
         feature: Feature::Functions,
-        name: "functions that are found later: `--kmods`, `--all-kmods`, several of one name",
+        name: "functions that are found later: `--kmods`, `--all-kmods`, for a second those of one name",
         start: &[],
         run: &[Bpf, Perfmon, Syslog, SysAdmin],
         thread: &[],
@@ -227,6 +227,7 @@ pub fn keep_for_thread(feature: Feature) {
 }
 
 /// Takes from all threads every system call that `features` do not make, and the way to privileges of other programs.
+/// What an earlier call took stays taken.
 pub fn confine(features: &[Feature]) -> io::Result<()> {
     sys::close_up()?;
     let program = calls::filter(features);

@@ -27,8 +27,8 @@ const SYS_ADMIN: u64 = 1 << 21;
 const TRACING: u64 = 3 << 38;
 
 /// Keeps of the capabilities of this thread those whose bits are set in `kept`, and CAP_SYS_ADMIN if it stands for one of
-/// them; none is gained. The bounding set loses the others, too, where that is allowed (CAP_SETPCAP), and the ambient set is
-/// emptied.
+/// them; none is gained. The bounding set, which is for programs that are executed, is emptied where that is allowed
+/// (CAP_SETPCAP), the ambient set always.
 pub fn keep(mut kept: u64) -> io::Result<()> {
     let mut header = Header { version: VERSION, pid: 0 };
     let mut data = [Data::default(); 2];
@@ -38,7 +38,7 @@ pub fn keep(mut kept: u64) -> io::Result<()> {
     if kept & TRACING & !permitted != 0 {
         kept |= SYS_ADMIN;
     }
-    for capability in (0..64).filter(|bit| kept >> bit & 1 == 0) {
+    for capability in 0..64 {
         // SAFETY: the option takes a number.
         // EINVAL is the end of the capabilities that this kernel has; EPERM is the answer for all of them.
         if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } != 0 {
