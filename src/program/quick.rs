@@ -16,7 +16,7 @@ pub const FIRST_BYTE: u32 = 0x45;
 /// An expression that has more tests is not emitted a second time.
 const MOST_TESTS: usize = 24;
 /// A packet is not required to have more bytes than this.
-const FAR: u64 = 64;
+const FAR: u32 = 64;
 
 /// Which bits of [`START`], as a load in memory order sees them, tell such a packet.
 pub fn mask() -> u32 {
@@ -37,6 +37,8 @@ pub fn type_mask() -> u32 {
 pub struct Quick {
     graph: Graph,
     needs: Needs,
+    /// So many bytes of the packet must be captured.
+    end: u32,
 }
 
 impl Quick {
@@ -46,11 +48,11 @@ impl Quick {
         if needs.fixed.iter().any(reads_link) {
             return None;
         }
-        let graph = graph.for_plain_ipv4()?;
+        let (graph, end) = graph.for_plain_ipv4()?;
         let needs = Needs::of(&graph);
-        let is_near = needs.fixed.iter().all(|span| span.end() <= FAR);
         let count = graph.nodes().len();
-        (is_near && count > 0 && count <= MOST_TESTS).then_some(Quick { graph, needs })
+        let end = end.max(START.end() as u32);
+        (end <= FAR && count > 0 && count <= MOST_TESTS).then_some(Quick { graph, needs, end })
     }
 
     /// What it reads.
@@ -60,7 +62,7 @@ impl Quick {
 
     /// So many bytes of the packet must be captured.
     pub fn end(&self) -> u32 {
-        self.needs.fixed.iter().map(|span| span.end() as u32).max().unwrap_or(0).max(START.end() as u32)
+        self.end
     }
 
     /// Emits the test of such a packet; falls through if it matches, else jumps to `drop`.

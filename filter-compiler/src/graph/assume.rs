@@ -14,11 +14,12 @@ const HEADER: u32 = 20;
 
 impl Graph {
     /// The same filter for packets that start with an Ethernet header, of type IPv4, and an IPv4 header of 20 bytes, as
-    /// nearly all do. It gives the same verdict for those of which all bytes are captured that it loads
-    /// ([`Graph::reads`]); where the original rejects what is cut short, it is not to be asked.
+    /// nearly all do, and how many bytes of them must be captured: for such packets it gives the same verdict. The number
+    /// counts all loads of the whole filter that such a packet meets, also those that are left out because nothing depends
+    /// on them any more: a byte that is not there makes the whole filter reject.
     ///
     /// Every load is at a fixed offset, and may be done early. `None` if that cannot be had.
-    pub fn for_plain_ipv4(&self) -> Option<Graph> {
+    pub fn for_plain_ipv4(&self) -> Option<(Graph, u32)> {
         if self.link != LinkType::En10Mb {
             return None;
         }
@@ -27,6 +28,8 @@ impl Graph {
         for &value in self.values.list() {
             moved.push(known(&mut values, &moved, value));
         }
+        let met = self.met(&values, &moved);
+        let met = self.reads_of(|at| met[at]);
         let mut builder = Builder::new(values, self.nodes.len());
         let mut targets: Vec<Target> = vec![Target::Reject; self.nodes.len()];
         let at = |targets: &[Target], target: Target| target.node().map_or(target, |id| targets[id.index()]);
@@ -47,7 +50,43 @@ impl Graph {
         let root = at(&targets, self.root);
         let graph = crate::optimise::optimise(builder.finish(root, self.link, self.has_vlan));
         let reads = graph.reads();
-        (!reads.computed && reads.behind_header.is_none()).then_some(graph)
+        if met.computed || reads.computed || reads.behind_header.is_some() {
+            return None;
+        }
+        let behind = met.behind_header.map_or(Some(0), |end| end.checked_add(HEADER))?;
+        Some((graph, met.fixed.map_or(0, |(_, end)| end).max(behind)))
+    }
+}
+
+impl Graph {
+    /// Per node, whether it can be come to where the values are what `moved` makes of them.
+    fn met(&self, values: &Values, moved: &[ValueId]) -> Vec<bool> {
+        let mut met = vec![false; self.nodes.len()];
+        let number = |id: ValueId| values.as_const(moved[id.index()]);
+        let operand = |operand| match operand {
+            Operand::Value(id) => number(id),
+            Operand::Const(number) => Some(number),
+        };
+        let meet = |met: &mut [bool], target: Target| target.node().into_iter().for_each(|id| met[id.index()] = true);
+        meet(&mut met, self.root);
+        for (at, node) in self.nodes.iter().enumerate() {
+            if !met[at] {
+                continue;
+            }
+            let known = match node.test {
+                Test::Compare { op, left, right } => {
+                    number(left).zip(operand(right)).map(|(left, right)| op.holds(left, right))
+                }
+                Test::Bits { value, mask } => number(value).zip(operand(mask)).map(|(value, mask)| value & mask != 0),
+                Test::Chain(_) => None,
+            };
+            for (target, other) in [(node.yes, false), (node.no, true)] {
+                if known != Some(other) {
+                    meet(&mut met, target);
+                }
+            }
+        }
+        met
     }
 }
 
@@ -83,7 +122,7 @@ mod tests {
 
     fn plain(text: &str) -> Option<String> {
         let graph = compile(text, LinkType::En10Mb, &Builtin).expect("an expression");
-        graph.for_plain_ipv4().map(|graph| graph.to_string())
+        graph.for_plain_ipv4().map(|(graph, _)| graph.to_string())
     }
 
     #[test]

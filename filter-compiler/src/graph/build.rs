@@ -104,11 +104,7 @@ impl Builder {
 
     fn compare(&mut self, op: Comparison, left: ValueId, number: u32) -> Simple {
         if let Some(left) = self.values.as_const(left) {
-            return Simple::Known(match op {
-                Comparison::Equal => left == number,
-                Comparison::Greater => left > number,
-                Comparison::GreaterOrEqual => left >= number,
-            });
+            return Simple::Known(op.holds(left, number));
         }
         match op {
             Comparison::Equal => self.equal(left, number),

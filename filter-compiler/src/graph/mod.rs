@@ -101,6 +101,17 @@ pub enum Comparison {
     GreaterOrEqual,
 }
 
+impl Comparison {
+    /// Whether it is true of these numbers.
+    fn holds(self, left: u32, right: u32) -> bool {
+        match self {
+            Comparison::Equal => left == right,
+            Comparison::Greater => left > right,
+            Comparison::GreaterOrEqual => left >= right,
+        }
+    }
+}
+
 /// The right side of a test.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Operand {

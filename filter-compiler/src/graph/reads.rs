@@ -56,8 +56,13 @@ impl Reads {
 impl Graph {
     /// What the tests read.
     pub fn reads(&self) -> Reads {
+        self.reads_of(|_| true)
+    }
+
+    /// What the tests of these nodes read.
+    pub(super) fn reads_of(&self, is_meant: impl Fn(usize) -> bool) -> Reads {
         let mut reads = Reads::default();
-        for node in &self.nodes {
+        for (_, node) in self.nodes.iter().enumerate().filter(|(at, _)| is_meant(*at)) {
             if let Test::Chain(chain) = node.test {
                 reads.computed = true;
                 let at = if chain.version == IpVersion::V4 { 9 } else { 6 };
@@ -67,7 +72,7 @@ impl Graph {
                 }
             }
         }
-        for (value, _) in self.values.list().iter().zip(self.used()).filter(|(_, used)| *used) {
+        for (value, _) in self.values.list().iter().zip(self.used_by(&is_meant)).filter(|(_, used)| *used) {
             reads.value(*value);
         }
         reads
@@ -75,13 +80,13 @@ impl Graph {
 
     /// Whether some test needs the value.
     pub(crate) fn computes(&self, value: ValueId) -> bool {
-        self.used()[value.index()]
+        self.used_by(|_| true)[value.index()]
     }
 
-    /// Per value, whether some test needs it.
-    fn used(&self) -> Vec<bool> {
+    /// Per value, whether the test of one of these nodes needs it.
+    fn used_by(&self, is_meant: impl Fn(usize) -> bool) -> Vec<bool> {
         let mut used = vec![false; self.values.list().len()];
-        for node in &self.nodes {
+        for (_, node) in self.nodes.iter().enumerate().filter(|(at, _)| is_meant(*at)) {
             let (left, right) = match node.test {
                 Test::Compare { left, right, .. } | Test::Bits { value: left, mask: right } => (left, right),
                 Test::Chain(_) => continue,
