@@ -126,12 +126,26 @@ pub fn files(sys: &Path) -> Vec<(String, u64)> {
     files
 }
 
-/// Whether a module called `name` can be loaded and have type information: it can be a name, and the kernel takes
-/// modules, and has types of those that it has.
+/// Whether a module called `name` can be loaded and have type information: this kernel has a file for it
+/// (`/lib/modules/RELEASE/modules.dep`, depmod(8)), and has types of the modules that are loaded.
 pub fn can_come(roots: &Roots, name: &str) -> bool {
-    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let loaded = std::fs::read(roots.proc.join("modules"));
-    is_name && loaded.is_ok_and(|loaded| loaded.is_empty() || !list(&roots.sys).is_empty())
+    let has_types = loaded.is_ok_and(|loaded| loaded.is_empty() || !list(&roots.sys).is_empty());
+    let release = roots.release();
+    let lists = ["/lib/modules", "/usr/lib/modules"].map(|tree| Path::new(tree).join(&release).join("modules.dep"));
+    has_types
+        && roots.is_here()
+        && lists.iter().find_map(|list| std::fs::read_to_string(list).ok()).is_some_and(|list| is_listed(&list, name))
+}
+
+/// Whether a line of `modules.dep` begins with the file of the module: `kernel/net/veth.ko.xz:`. In names of files `-` may
+/// stand for `_`.
+fn is_listed(list: &str, name: &str) -> bool {
+    list.lines().any(|line| {
+        let file = line.split(':').next().unwrap_or_default();
+        let file = file.rsplit('/').next().unwrap_or_default();
+        file.split_once(".ko").is_some_and(|(module, _)| module.replace('-', "_") == name)
+    })
 }
 
 /// The types of a module, on top of the kernel's.
@@ -152,4 +166,20 @@ pub fn load(sys: &Path, name: &str, kernel: Arc<Btf>) -> Result<Btf, LoadError> 
     })?;
     let label = format!("/sys/kernel/btf/{name}");
     Btf::parse_split(bytes, &label, kernel).map_err(|e| LoadError::Btf(directory(sys).join(name), e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_modules_are_found() {
+        let list = "kernel/net/veth.ko.xz:\nkernel/drivers/net/dummy.ko:\nextra/nf-tables.ko.zst: kernel/a/b.ko.zst\n";
+        for name in ["veth", "dummy", "nf_tables"] {
+            assert!(is_listed(list, name), "{name}");
+        }
+        for name in ["vet", "net", "b", "nf-tables", "", "ko"] {
+            assert!(!is_listed(list, name), "{name}");
+        }
+    }
 }
