@@ -229,3 +229,16 @@ fn a_filter_that_no_jump_can_leave_is_refused_early() {
         assert_eq!(emitted, if tunnels < 4 { Ok(()) } else { Err(too_long) }, "{text}");
     }
 }
+
+/// `igrp[-1]` is the byte before the transport header, also where a link has no header in front: the sum is computed.
+#[test]
+fn an_index_from_before_the_header_wraps_in_the_sum() {
+    let graph = compile("igrp[-1] < 17", LinkType::Raw, &names::Builtin).expect("an expression");
+    let mut packet = vec![0; 20];
+    (packet[0], packet[9]) = (0x45, 9);
+    let program = filter_compiler::to_cbpf(&graph).expect("it is small");
+    let verdict = |packet: &[u8]| program.run(&filter_compiler::cbpf::Packet::whole(packet)).accepted();
+    assert!(verdict(&packet));
+    packet[19] = 17;
+    assert!(!verdict(&packet));
+}

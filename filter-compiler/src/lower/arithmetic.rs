@@ -162,7 +162,9 @@ impl Lower<'_> {
 
     /// The bytes at a place plus an index.
     fn at(&mut self, base: Option<ValueId>, constant: u32, index: ValueId, size: Size) -> ValueId {
-        if let Some(number) = self.values.as_const(index) {
+        // An index from before the header comes right only where the sum is computed: that of a load does not wrap.
+        let wraps = |number: u32| base.is_some() && constant.wrapping_add(number) >= 1 << 31;
+        if let Some(number) = self.values.as_const(index).filter(|&number| !wraps(number)) {
             return Place { index: base, constant }.plus(number).load(&mut self.values, size);
         }
         let sum = match base {
