@@ -1,11 +1,8 @@
 //! Programs that are loaded during the run are traced; one without type information is named and left alone, and one that
 //! goes does no harm.
 
-use std::time::{Duration, Instant};
-
 use crate::error::Result;
 use crate::guest::bpf::{self, Packets};
-use crate::guest::trace::Trace;
 use crate::guest::{Case, Guest};
 
 pub const CASE: Case = Case::new(run);
@@ -29,7 +26,7 @@ fn run(vm: &Guest) -> Result<()> {
     }
 
     let late = bpf::load(Packets::Xdp, "lab_late", &bpf::returns(PASS), true)?;
-    wait_until_said(&trace, "lab_late")?;
+    trace.wait_until_said("lab_late", "Attached")?;
     attach(bpf::id_of(&late)?)?;
     net.udp("10.0.0.2:5001", 100, 1)?;
     net.right.sh("bpftool net detach xdp dev right0")?;
@@ -41,15 +38,5 @@ fn run(vm: &Guest) -> Result<()> {
     let said: Vec<_> = ended.stderr.lines().filter(|line| line.contains("lab_untyped")).collect();
     ensure!(said.len() == 1 && said[0].contains("has no BTF"), "lab_untyped is not named once: {said:?}\n{ended}");
     ensure!(ended.stderr.contains("`lab_gone`"), "lab_gone is not named\n{ended}");
-    Ok(())
-}
-
-/// Waits until the tracer has spoken of `word` on its standard error stream.
-fn wait_until_said(trace: &Trace, word: &str) -> Result<()> {
-    let end = Instant::now() + Duration::from_secs(20);
-    while !trace.said().contains(word) {
-        ensure!(Instant::now() < end, "not a word of {word}\n{}", trace.said());
-        std::thread::sleep(Duration::from_millis(5));
-    }
     Ok(())
 }

@@ -194,6 +194,16 @@ impl Trace {
         self.output.stderr()
     }
 
+    /// Waits until it has spoken of `about` in a line with `word` on the standard error stream.
+    pub fn wait_until_said(&self, about: &str, word: &str) -> Result<()> {
+        let end = Instant::now() + SHORT;
+        while !self.said().lines().any(|line| line.contains(about) && line.contains(word)) {
+            ensure!(Instant::now() < end, "not a word of {about}: {word}\n{}", self.said());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
     /// How many bytes it has printed so far.
     pub fn printed(&self) -> Result<u64> {
         Ok(fs::metadata(self.output.0.join("out"))?.len())
