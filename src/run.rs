@@ -15,7 +15,7 @@ use crate::output::{self, Counts, Details, End, Lines, Settings};
 use crate::plan::{Backend, Plan, PlanError, make};
 use crate::privilege::{self, Feature};
 use crate::program;
-use crate::progs::{self, Progs};
+use crate::progs::{self, Progs, Tools};
 use crate::say::Say;
 use crate::shrink::{self, GivenUp, Ready};
 use crate::status::{self, Status};
@@ -224,7 +224,9 @@ impl Run<'_> {
     fn look_for_programs(&mut self) -> Result<(), Error> {
         if let Some(progs) = &mut self.progs {
             let next = self.lines.names().functions.len() as u32;
-            for name in progs.look(next, &self.plan, &mut self.loaded, &mut self.hooks, &self.say)? {
+            let (loaded, hooks) = (&mut self.loaded, &mut self.hooks);
+            let mut tools = Tools { plan: &self.plan, loaded, hooks, say: &self.say };
+            for name in progs.look(next, &mut tools)? {
                 self.lines.add_program(name);
             }
         }

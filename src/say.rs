@@ -3,6 +3,7 @@
 use crate::attach::Hooks;
 use crate::error::Error;
 use crate::host::bpf_progs::{ProgLabel, Skipped};
+use crate::host::prog_arrays::ProgArray;
 use crate::host::survey::Host;
 use crate::load::Loaded;
 use crate::output::Counts;
@@ -164,9 +165,17 @@ impl Say {
         }
     }
 
-    /// A BPF program is traced from now on.
-    pub fn traced(&self, label: &ProgLabel) {
-        self.line(&format!("Attached to {label}"));
+    /// A BPF program is traced from now on; with the array that tail calls find it in, by a breakpoint.
+    pub fn traced(&self, label: &ProgLabel, behind: Option<&ProgArray>) {
+        match behind {
+            Some(array) => self.line(&format!("Attached to {label} by a breakpoint, for tail calls by {array}")),
+            None => self.line(&format!("Attached to {label}")),
+        }
+    }
+
+    /// Where a BPF program is entered by tail calls it is not shown.
+    pub fn not_behind_tail_calls(&self, label: &ProgLabel, array: &ProgArray, why: &str) {
+        self.line(&format!("note: {label} is not shown where it is entered by a tail call, by {array}: {why}"));
     }
 
     /// Frames in an XDP program are shown, but not followed further.

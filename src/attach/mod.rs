@@ -1,5 +1,6 @@
 //! Programs become live: one backend per file, all of one shape. Dropping [`Hooks`] detaches.
 
+pub mod breakpoint;
 mod kprobe;
 mod kprobe_multi;
 mod more;
@@ -13,7 +14,7 @@ use crate::sys::stop::Stop;
 use crate::sys::{bpf, process};
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 /// What is attached.
@@ -28,6 +29,10 @@ pub struct Hooks {
     /// Hooks that packets are not followed through: indices into the plan's trackers.
     blind: Vec<u32>,
 }
+
+/// One of the links of [`Hooks`].
+#[derive(Debug)]
+pub struct Kept(RawFd);
 
 /// A target that the kernel did not let us attach to.
 #[derive(Debug)]
@@ -175,9 +180,18 @@ impl Hooks {
         self.links.iter().filter_map(|link| bpf::link_missed(link.as_fd()).ok()).sum()
     }
 
-    /// Detaches `link` together with everything else.
-    pub fn keep(&mut self, link: OwnedFd) {
+    /// Detaches `link` together with everything else, unless [`Hooks::end`] does it before.
+    pub fn keep(&mut self, link: OwnedFd) -> Kept {
+        let kept = Kept(link.as_raw_fd());
         self.links.push(link);
+        kept
+    }
+
+    /// Detaches one now, which takes the kernel its time.
+    pub fn end(&mut self, Kept(kept): Kept) {
+        if let Some(at) = self.links.iter().position(|link| link.as_raw_fd() == kept) {
+            self.links.remove(at);
+        }
     }
 
     /// The targets that the kernel refused, as far as known.

@@ -30,6 +30,8 @@ pub struct ProgramName {
     pub tag: [u8; 8],
     /// Its name.
     pub name: String,
+    /// Whether it is traced by a breakpoint, not by fentry: stacks begin in it.
+    pub by_breakpoint: bool,
 }
 
 /// What kind of thing is hit.
@@ -180,7 +182,8 @@ mod tests {
         let mut functions = Functions::new(&[target("ip_rcv", TargetKind::Function, 0x1000)]);
         let tag = [0; 8];
         let symbol = "bpf_prog_0_lab".to_owned();
-        functions.add(ProgramName { symbol, kind: TargetKind::Tc, id: 7, tag, name: "lab".into() });
+        let name = "lab".to_owned();
+        functions.add(ProgramName { symbol, kind: TargetKind::Tc, id: 7, tag, name, by_breakpoint: false });
         functions.add_function(&target("dummy_xmit[dummy]", TargetKind::Function, 0x5000));
         functions.add_places(&[(0, 0x6000), (2, 0x1000)]);
         let name = |function| functions.get(function).map(|(name, _)| str::from_utf8(name).unwrap());

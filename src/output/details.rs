@@ -74,8 +74,9 @@ impl Details {
     /// The details of a record; completes `event`, which was read from it.
     pub fn of<'e>(&'e mut self, record: &'e [u8], event: &mut Event, names: &Names) -> Extra<'e> {
         let layout = &self.layout;
-        let program = names.functions.program(event.function).map(|program| program.kind);
-        let object = if program == Some(TargetKind::Xdp) { Object::Xdp } else { Object::Skb };
+        let program = names.functions.program(event.function);
+        let is_xdp = program.is_some_and(|program| program.kind == TargetKind::Xdp);
+        let object = if is_xdp { Object::Xdp } else { Object::Skb };
         let mut extra = Extra::default();
         self.frames.clear();
         let frames = layout.bytes(record, Field::Frames).or_else(|| {
@@ -85,7 +86,11 @@ impl Details {
         if let Some(frames) = frames {
             let words = frames.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word));
             self.frames.extend(words.take_while(|&address| address != 0));
-            let entry = if program.is_some() { Entry::Trampoline } else { self.entry };
+            let entry = match program {
+                Some(program) if program.by_breakpoint => Entry::Registers,
+                Some(_) => Entry::Trampoline,
+                None => self.entry,
+            };
             let function = names.functions.get(event.function).map_or(&[][..], |(name, _)| name);
             let traced = stack::traced(&self.frames, entry, function, &*names.symbols);
             // Of a function it is the frame behind it; a tracepoint is in the function that is looked for.

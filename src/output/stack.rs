@@ -8,7 +8,7 @@ use super::symbol;
 /// How a program was entered that unwound its stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// By a kprobe: the stack begins at the function.
+    /// By a kprobe or a breakpoint: the stack begins at the function.
     Registers,
     /// By fentry: the program and the trampoline come first.
     Trampoline,

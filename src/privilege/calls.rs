@@ -106,7 +106,7 @@ const OLDER: &[libc::c_long] =
 #[cfg(not(target_arch = "x86_64"))]
 const OLDER: &[libc::c_long] = &[];
 
-/// For [`Feature::Functions`]: a kprobe of its own for each.
+/// For [`Feature::Functions`], a kprobe of its own for each; for [`Feature::TailCalls`], breakpoints.
 const PROBING: &[libc::c_long] = &[libc::SYS_perf_event_open];
 
 /// `enum bpf_cmd`: look up and change an element, ask about a program.
@@ -114,16 +114,21 @@ const COUNTING: &[u32] = &[1, 2, 15];
 /// Also: make a map, load a program, run it, ask for programs and type information by number, attach to raw tracepoints and functions, link.
 const LOADING: &[u32] = &[0, 5, 10, 11, 13, 17, 19, 23, 28];
 
+/// For [`Feature::TailCalls`]: ask for maps by number.
+const ARRAYS: &[u32] = &[12, 14];
+
 /// The commands of bpf(2) for `features`.
 fn commands(features: &[Feature]) -> Vec<u32> {
     let loads = features.contains(&Feature::Programs) || features.contains(&Feature::Functions);
     let more = if loads { LOADING } else { &[] };
-    [COUNTING, more].concat()
+    let arrays = if features.contains(&Feature::TailCalls) { ARRAYS } else { &[] };
+    [COUNTING, more, arrays].concat()
 }
 
 /// The program that decides.
 pub fn filter(features: &[Feature]) -> Program {
-    let probing = if features.contains(&Feature::Functions) { PROBING } else { &[] };
+    let probes = features.contains(&Feature::Functions) || features.contains(&Feature::TailCalls);
+    let probing = if probes { PROBING } else { &[] };
     let calls: Vec<u32> = [CALLS, OLDER, probing].concat().into_iter().map(|number| number as u32).collect();
     let commands = commands(features);
     let allow = 3 + calls.len() + 2 + commands.len() + 1;
@@ -168,7 +173,7 @@ mod tests {
 
     #[test]
     fn the_kernel_would_take_it() {
-        for features in [TRACING, &[Feature::Programs]] {
+        for features in [TRACING, &[Feature::Programs, Feature::TailCalls]] {
             let program = filter(features);
             program.check(Runner::Linux).expect("every jump lands inside");
             // Distances are bytes.

@@ -69,6 +69,8 @@ pub enum Feature {
     Interfaces,
     /// Programs of others: `--filter-trace-tc`, `--filter-trace-xdp`.
     Programs,
+    /// Those of them that are entered by tail calls.
+    TailCalls,
     /// Functions that are found while the run goes on, those of modules and further ones of a name.
     Functions,
     /// What BPF programs call: `--filter-track-bpf-helpers`.
@@ -97,7 +99,7 @@ pub struct Need {
 }
 
 /// Every feature with its needs.
-pub const NEEDS: [Need; 10] = [
+pub const NEEDS: [Need; 11] = [
     Need {
         feature: Feature::Tracing,
         name: "tracing at all",
@@ -145,6 +147,14 @@ pub const NEEDS: [Need; 10] = [
         run: &[SysAdmin, Perfmon],
         thread: &[],
         without: "no such programs",
+    },
+    Need {
+        feature: Feature::TailCalls,
+        name: "such programs where they are entered by a tail call",
+        start: &[SysAdmin, Syslog],
+        run: &[SysAdmin, Syslog],
+        thread: &[],
+        without: "they are shown where they are entered by themselves",
     },
     Need {
         feature: Feature::Functions,
@@ -203,7 +213,7 @@ pub fn running(args: &Args, host: &Host, plan: &Plan) -> Vec<Feature> {
         features.push(Feature::Functions);
     }
     if args.filter_trace_tc || args.filter_trace_xdp {
-        features.push(Feature::Programs);
+        features.extend([Feature::Programs, Feature::TailCalls]);
     }
     if args.output_file.is_some() || args.ready_file.is_some() {
         features.push(Feature::Files);

@@ -36,6 +36,12 @@ pub enum Entry {
         /// Position of the drop reason, from 1.
         reason_arg: Option<u8>,
     },
+    /// A breakpoint in a BPF program, behind the making of its frame: registers are in `struct pt_regs`, the skb is the
+    /// first argument, and the program serves one target.
+    Breakpoint {
+        /// Index of the target.
+        target: u32,
+    },
 }
 
 /// Where the address is that the function returns to.
@@ -97,7 +103,7 @@ impl Entry {
                     a.sub(R0, IP_AFTER_PROBE);
                 }
             }
-            Entry::Words { target, .. } => a.mov_u64(R0, u64::from(*target) + 1),
+            Entry::Words { target, .. } | Entry::Breakpoint { target } => a.mov_u64(R0, u64::from(*target) + 1),
         }
     }
 
@@ -138,6 +144,7 @@ impl Entry {
             Entry::Registers { skb_arg, .. } => plan.targets.iter().any(|target| target.is_end_at(*skb_arg)),
             // Programs for BPF programs have numbers behind those of the targets.
             Entry::Words { target, .. } => plan.targets.get(*target as usize).is_some_and(Target::is_end),
+            Entry::Breakpoint { .. } => false,
         }
     }
 
@@ -163,7 +170,7 @@ impl Entry {
                 a.rsh(R0, END_SHIFT);
                 a.jeq(R0, 0, other);
             }
-            Entry::Words { .. } => {}
+            Entry::Words { .. } | Entry::Breakpoint { .. } => {}
         }
     }
 
@@ -178,14 +185,21 @@ impl Entry {
                 a.load(R3, u64(R6 + *register));
                 CallerAddress::Here
             }
+            (Entry::Breakpoint { .. }, _) => {
+                // The caller's frame pointer lies on top of it.
+                a.load(R3, u64(R6 + REGISTERS.sp));
+                a.add(R3, 8);
+                CallerAddress::Behind
+            }
             (Entry::Words { .. }, _) => CallerAddress::OnStack,
         }
     }
 
-    /// Which of the rooms for large records is this program's. kprobes of one CPU do not nest and share one.
+    /// Which of the rooms for large records is this program's. kprobes and perf events of one CPU do not nest and share
+    /// one (`bpf_prog_active`).
     pub fn room(&self) -> i32 {
         match self {
-            Entry::Registers { .. } => 0,
+            Entry::Registers { .. } | Entry::Breakpoint { .. } => 0,
             Entry::Words { target, .. } => 1 + (*target % (ROOMS - 1)) as i32,
         }
     }
@@ -193,7 +207,7 @@ impl Entry {
     /// Emits R1 = the stack pointer, or an address near it, as a number. `scratch` is 8 bytes of the frame. In: R6.
     pub fn stack_pointer(&self, a: &mut Asm, scratch: Slot) {
         match self {
-            Entry::Registers { .. } => a.load(R1, u64(R6 + REGISTERS.sp)),
+            Entry::Registers { .. } | Entry::Breakpoint { .. } => a.load(R1, u64(R6 + REGISTERS.sp)),
             Entry::Words { .. } => {
                 // The context lies on the stack. Adding makes a number of it: what is no pointer can be compared.
                 a.store(u64(scratch), R6);
@@ -212,13 +226,14 @@ impl Entry {
     fn skb_arg(&self) -> u8 {
         match self {
             Entry::Registers { skb_arg, .. } | Entry::Words { skb_arg, .. } => *skb_arg,
+            Entry::Breakpoint { .. } => 1,
         }
     }
 
     /// Where argument `position` (from 1) lies in the context.
     pub(super) fn argument(&self, position: u8) -> i32 {
         match self {
-            Entry::Registers { .. } => REGISTERS.args[usize::from(position) - 1],
+            Entry::Registers { .. } | Entry::Breakpoint { .. } => REGISTERS.args[usize::from(position) - 1],
             Entry::Words { .. } => 8 * (i32::from(position) - 1),
         }
     }

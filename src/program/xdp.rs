@@ -20,7 +20,7 @@ pub fn emit(plan: &Plan, entry: &Entry, name: String) -> Result<asm::Program, Bu
     if let Some(xdp) = &plan.kernel.xdp {
         a.mov(R6, R1);
         a.note("xdp_buff");
-        a.load(R7, u64(R6));
+        a.load(R7, u64(R6 + entry.argument(1)));
         a.jeq(R7, 0, drop);
         let mut wanted = vec![xdp.data, xdp.data_end, xdp.rxq];
         wanted.extend(fields::wanted_by_test(&plan.xdp));

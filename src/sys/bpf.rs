@@ -32,6 +32,8 @@ pub enum MapType {
 pub enum ProgType {
     /// Runs at kprobes; the context is `struct pt_regs`.
     Kprobe = 2,
+    /// Runs at events of perf, such as breakpoints; the context begins with `struct pt_regs` (`bpf_perf_event_data`).
+    PerfEvent = 7,
     /// Runs at raw tracepoints; the context is the array of arguments. Since Linux 4.17.
     RawTracepoint = 17,
     /// fentry, fexit and typed tracepoints; the context is the array of arguments. Since Linux 5.5.

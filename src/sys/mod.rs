@@ -10,6 +10,7 @@ pub mod mmap;
 pub mod perf_event;
 pub mod privilege;
 pub mod process;
+pub mod prog_arrays;
 pub mod progs;
 mod stack;
 pub mod stop;

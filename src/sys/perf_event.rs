@@ -1,4 +1,5 @@
-//! `perf_event_open(2)`: kprobes by address or name, and the perf buffers that carry records below Linux 5.8.
+//! `perf_event_open(2)`: kprobes by address or name, breakpoints of the processor, and the perf buffers that carry records
+//! below Linux 5.8.
 //!
 //! Mirrors `include/uapi/linux/perf_event.h`.
 
@@ -35,6 +36,9 @@ struct Attr {
 const _: () = assert!(size_of::<Attr>() == 112);
 
 const PERF_TYPE_SOFTWARE: u32 = 1;
+const PERF_TYPE_BREAKPOINT: u32 = 5;
+/// Stops before an instruction (include/uapi/linux/hw_breakpoint.h); the length must be that of a word.
+const HW_BREAKPOINT_X: u32 = 4;
 const PERF_COUNT_SW_BPF_OUTPUT: u64 = 10;
 const PERF_SAMPLE_RAW: u64 = 1 << 10;
 const FLAG_WATERMARK: u64 = 1 << 14;
@@ -80,6 +84,41 @@ pub fn open_kprobe(pmu: u32, place: Place<'_>) -> io::Result<OwnedFd> {
     open(&attr, -1, 0)
 }
 
+/// Opens a breakpoint of the processor `cpu` at the instruction at this kernel address; every hit is an event. Needs
+/// CAP_SYS_ADMIN.
+///
+/// ENOSPC if none is free, EINVAL where the kernel lets nobody stop: anywhere without CONFIG_KPROBES
+/// (`arch_build_bp_info`, arch/x86/kernel/hw_breakpoint.c).
+pub fn open_breakpoint(address: u64, cpu: u32) -> io::Result<OwnedFd> {
+    let attr = Attr {
+        kind: PERF_TYPE_BREAKPOINT,
+        size: size_of::<Attr>() as u32,
+        sample_period: 1,
+        bp_type: HW_BREAKPOINT_X,
+        // They share their place with `bp_addr` and `bp_len`.
+        config1: address,
+        config2: size_of::<usize>() as u64,
+        ..Attr::default()
+    };
+    open(&attr, -1, cpu as libc::c_int)
+}
+
+/// The CPUs that run now (`/sys/devices/system/cpu/online`).
+pub fn online_cpus() -> io::Result<Vec<u32>> {
+    let text = std::fs::read_to_string("/sys/devices/system/cpu/online")?;
+    cpu_list(text.trim()).ok_or_else(|| io::Error::other(format!("/sys/devices/system/cpu/online holds {text:?}")))
+}
+
+/// Numbers and ranges, such as `0-3` or `0,2-7`.
+fn cpu_list(text: &str) -> Option<Vec<u32>> {
+    let mut cpus = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        cpus.extend(first.parse::<u32>().ok()?..=last.parse::<u32>().ok()?);
+    }
+    Some(cpus)
+}
+
 /// Opens the event through which `bpf_perf_event_output` reaches user space from `cpu`; readers are woken after
 /// `wakeup_bytes`.
 pub fn open_bpf_output(cpu: u32, wakeup_bytes: u32) -> io::Result<OwnedFd> {
@@ -114,4 +153,17 @@ pub fn enable(event: BorrowedFd<'_>) -> io::Result<()> {
 /// Stops `event` at once; the probe stays in place until it is closed.
 pub fn disable(event: BorrowedFd<'_>) -> io::Result<()> {
     ioctl(event, IOC_DISABLE, 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_cpus_are_read() {
+        assert_eq!(cpu_list("0"), Some(vec![0]));
+        assert_eq!(cpu_list("0,2-4,9"), Some(vec![0, 2, 3, 4, 9]));
+        assert_eq!(cpu_list(""), None);
+        assert_eq!(cpu_list("0-"), None);
+    }
 }

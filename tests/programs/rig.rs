@@ -155,16 +155,22 @@ impl Rig {
         Hit { event, skb, outcome, headers, values }
     }
 
-    /// Runs the program for BPF programs of a kind, `whither_tc` or `whither_xdp`, with its argument.
-    pub fn enter_traced(&self, name: &str, argument: u64, objects: &Objects<'_>, around: &Surroundings) -> Hit {
+    /// Runs the program for BPF programs of a kind, `whither_tc` or `whither_xdp`, with its argument; with `_tail` behind
+    /// the name that for breakpoints in them.
+    pub fn enter_traced(&self, name: &str, argument: u64, mut objects: Objects<'_>, around: &Surroundings) -> Hit {
         let blueprint = self.programs.programs.iter().find(|program| program.code.name() == name);
         let around = Surroundings { loads: self.plan.memory != Memory::Read, ..around.clone() };
-        let context = machine::words(&[argument, 0x2222_2222]);
+        // The frame pointer of the caller comes first.
+        let stack = objects.memory.add([[0x55; 8], RETURN.to_le_bytes()].concat());
+        let context = match name.ends_with("_tail") {
+            true => machine::registers([argument, 0x2222_2222, 0, 0, 0], 0xffff_ffff_c000_000b, stack),
+            false => machine::words(&[argument, 0x2222_2222]),
+        };
         let outcome = machine::run(&blueprint.expect("it was asked for").code, &context, &objects.memory, &around);
         let event = outcome.record.as_deref().map(|record| self.decode(record));
         let headers = outcome.record.as_deref().map_or(Vec::new(), |record| self.headers(record));
         let (object, fields) = match name {
-            "whither_xdp" => (Object::Xdp, &self.plan.xdp),
+            "whither_xdp" | "whither_xdp_tail" => (Object::Xdp, &self.plan.xdp),
             _ => (Object::Skb, &self.plan.skb),
         };
         let values = outcome.record.as_deref().map(|record| self.values_of(object, fields, record));

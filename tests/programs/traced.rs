@@ -6,7 +6,7 @@ use whither::record::Field;
 use super::machine::Surroundings;
 use super::objects::{Device, Objects, Skb, XdpBuff};
 use super::packets::{arp, ethernet, ipv4, ipv6, tagged, udp};
-use super::rig::{Hit, Rig};
+use super::rig::{Hit, RETURN, Rig};
 
 /// Kernels, flags, features taken away.
 const EVERYWHERE: [(&str, &str, &[&str]); 7] = [
@@ -30,12 +30,15 @@ fn everywhere(args: &str, check: impl Fn(&Rig, &dyn Fn(&XdpBuff) -> Hit)) {
     for (host, flags, without) in EVERYWHERE {
         let traced = "--filter-trace-tc --filter-trace-xdp --filter-func 'ip_rcv|net_dev_queue'";
         let rig = Rig::new(host, &format!("{traced} {flags} {args}"), without);
-        let hit = |frame: &XdpBuff| {
-            let mut objects = Objects::new(rig.btf());
-            let address = frame.place(&mut objects);
-            rig.enter_traced("whither_xdp", address, &objects, &Surroundings::default())
-        };
-        check(&rig, &hit);
+        // By fentry, and by a breakpoint.
+        for program in ["whither_xdp", "whither_xdp_tail"] {
+            let hit = |frame: &XdpBuff| {
+                let mut objects = Objects::new(rig.btf());
+                let address = frame.place(&mut objects);
+                rig.enter_traced(program, address, objects, &Surroundings::default())
+            };
+            check(&rig, &hit);
+        }
     }
 }
 
@@ -65,7 +68,7 @@ fn a_frame_is_told_whole() {
         assert_eq!(event.skb, hit.skb, "the xdp_buff's own address");
         assert_eq!((event.pid, event.cpu, event.comm), (around.pid.0, around.cpu, around.comm));
         assert_eq!((event.time, event.lost), (around.time, around.lost as u32));
-        assert_eq!((event.reason, event.caller, event.cb), (None, 0, [0; 5]));
+        assert_eq!((event.reason, event.cb), (None, [0; 5]));
         assert_eq!((event.meta.netns, event.meta.ifindex, event.meta.mtu), (4_026_532_000, 7, 1500));
         assert_eq!((event.meta.mark, event.meta.len), (0, datagram().len() as u32));
         assert_eq!(event.meta.protocol, IPV4);
@@ -136,18 +139,22 @@ fn tags_and_what_is_no_ip_have_their_tuple() {
 #[test]
 fn a_packet_in_a_tc_program_is_told_like_any_other() {
     for (host, flags, without) in EVERYWHERE {
-        let flags = format!("--filter-trace-tc --filter-func 'ip_rcv|net_dev_queue' {flags} udp port 5001");
+        let flags =
+            format!("--filter-trace-tc --filter-func 'ip_rcv|net_dev_queue' --output-caller {flags} udp port 5001");
         let rig = Rig::new(host, &flags, without);
         let mut skb = Skb::frame(&datagram(), 64);
         skb.cb = [1, 2, 3, 4, 5];
-        let mut objects = Objects::new(rig.btf());
-        let address = skb.place(&mut objects);
-        let hit = rig.enter_traced("whither_tc", address, &objects, &Surroundings::default());
-        let event = hit.event.unwrap_or_else(|| panic!("{host}: it matches\n{}", rig.programs));
-        assert_eq!(event.function, Function::Index(rig.plan.targets.len() as u32), "{host}");
-        assert_eq!((event.skb, event.meta.ifindex, event.meta.protocol), (address, 7, IPV4), "{host}");
-        assert_eq!(event.cb, [1, 2, 3, 4, 5], "{host}: the column is on");
-        assert_eq!(event.tuple.ports, Some(Ports { source: 40000, destination: 5001 }), "{host}");
+        // Of fentry the caller is on the stack that is recorded.
+        for (program, caller) in [("whither_tc", 0), ("whither_tc_tail", RETURN)] {
+            let mut objects = Objects::new(rig.btf());
+            let address = skb.place(&mut objects);
+            let hit = rig.enter_traced(program, address, objects, &Surroundings::default());
+            let event = hit.event.unwrap_or_else(|| panic!("{host}: it matches\n{}", rig.programs));
+            assert_eq!(event.function, Function::Index(rig.plan.targets.len() as u32), "{host}");
+            assert_eq!((event.skb, event.meta.ifindex, event.meta.protocol), (address, 7, IPV4), "{host}");
+            assert_eq!((event.cb, event.caller), ([1, 2, 3, 4, 5], caller), "{host}: the columns are on");
+            assert_eq!(event.tuple.ports, Some(Ports { source: 40000, destination: 5001 }), "{host}");
+        }
     }
 }
 
@@ -157,9 +164,10 @@ fn a_context_that_is_none_does_no_harm() {
     for (host, flags, without) in EVERYWHERE {
         let flags = format!("--filter-trace-xdp --filter-func 'ip_rcv|net_dev_queue' {flags} udp port 5001");
         let rig = Rig::new(host, &flags, without);
-        for address in [0, 0x6b6b_6b6b_6b6b_6b6b] {
-            let hit = rig.enter_traced("whither_xdp", address, &Objects::new(rig.btf()), &Surroundings::default());
-            assert!(hit.event.is_none(), "{host} {address:#x}");
+        let nowhere = 0x6b6b_6b6b_6b6b_6b6b;
+        for (program, address) in [("whither_xdp", 0), ("whither_xdp", nowhere), ("whither_xdp_tail", nowhere)] {
+            let hit = rig.enter_traced(program, address, Objects::new(rig.btf()), &Surroundings::default());
+            assert!(hit.event.is_none(), "{host} {program} {address:#x}");
         }
     }
 }

@@ -62,7 +62,7 @@ fn run(vm: &Guest) -> Result<()> {
         ("--filter-func ip_rcv --output-file /tmp/privilege/log icmp", 1 << BPF | 1 << SYS_PTRACE | 3),
         (
             "--filter-func ip_rcv --filter-trace-tc icmp",
-            1 << BPF | 1 << PERFMON | 1 << SYS_ADMIN | 1 << SYS_PTRACE,
+            1 << BPF | 1 << PERFMON | 1 << SYSLOG | 1 << SYS_ADMIN | 1 << SYS_PTRACE,
         ),
     ] {
         let trace = vm.trace(options)?;
