@@ -81,6 +81,7 @@ cases! {
     tcp_two_netns,
     trace_programs_come_and_go,
     trace_tail_call,
+    trace_tail_call_confidentiality,
     trace_tail_calls_run_out,
     trace_tc,
     trace_tcx,
