@@ -75,7 +75,9 @@ impl Error {
                 use PlanError::{Expression, Field, Inner, NoMaps};
                 matches!(error, NoMaps { .. } | Expression(_) | Inner { .. } | Field { .. })
             }
-            _ => self.is_stop() || matches!(self, Error::Program(_) | Error::Symbols(_) | Error::File { .. }),
+            // Another way in takes fewer instructions.
+            Error::Program(error) => !error.is_about_size(),
+            _ => self.is_stop() || matches!(self, Error::Symbols(_) | Error::File { .. }),
         }
     }
 

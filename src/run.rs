@@ -369,7 +369,12 @@ pub(crate) fn climb(
             Err(error) => failed.push((backend, error)),
         }
     }
-    Err(Error::NoBackend(failed))
+    // What is wrong with all of them is not about the way in.
+    let is_first = |error: &Error| failed.first().is_some_and(|(_, first)| first.to_string() == error.to_string());
+    match failed.iter().all(|(_, error)| matches!(error, Error::Program(_)) && is_first(error)) {
+        true if !failed.is_empty() => Err(failed.swap_remove(0).1),
+        _ => Err(Error::NoBackend(failed)),
+    }
 }
 
 /// A way in that works.

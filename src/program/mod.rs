@@ -137,6 +137,16 @@ pub enum BuildError {
     Filter(filter_compiler::ebpf::Error),
 }
 
+impl BuildError {
+    /// Whether there is too much of something that is right as such, which may be less where packets are read otherwise.
+    pub fn is_about_size(&self) -> bool {
+        match self {
+            BuildError::Asm(error) => error.is_about_size(),
+            BuildError::Filter(_) => true,
+        }
+    }
+}
+
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -52,6 +52,7 @@ cases! {
     full_disk,
     funcs,
     hostile_names,
+    huge_expression,
     icmp_echo,
     interfaces_change,
     ipv6,
