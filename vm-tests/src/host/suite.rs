@@ -109,8 +109,11 @@ fn case(name: &str) -> Case {
     CASES.iter().find(|(known, _)| *known == name).map_or(missing, |(_, case)| *case)
 }
 
+/// How many machines run at once: cases wait a third of their time, so this keeps two processors busy.
+const JOBS: usize = 3;
+
 fn work(matrix: &Matrix, queue: VecDeque<Group>, board: &Board) {
-    let jobs = std::env::var("WHITHER_VM_JOBS").ok().and_then(|jobs| jobs.parse().ok()).unwrap_or(2);
+    let jobs = std::env::var("WHITHER_VM_JOBS").ok().and_then(|jobs| jobs.parse().ok()).unwrap_or(JOBS);
     let built = binaries::build(true);
     let queue = Mutex::new(queue);
     std::thread::scope(|scope| {
