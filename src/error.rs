@@ -170,3 +170,55 @@ from! {
     DecodeError => Record
     io::Error => Io
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn denied() -> io::Error {
+        io::Error::from_raw_os_error(libc::EPERM)
+    }
+
+    fn refused(backend: Backend, error: io::Error) -> (Backend, Error) {
+        (backend, AttachError::Backend { backend, what: "opening a probe", error }.into())
+    }
+
+    #[test]
+    fn failures_are_sentences() {
+        let check = |error: Error, code: u8, text: &str, hint: Option<&str>| {
+            assert_eq!((error.to_string().as_str(), error.exit_code()), (text, code));
+            assert_eq!(error.hint().as_deref(), hint, "{text}");
+        };
+        let privilege = Some("run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYSLOG");
+        let asm = asm::Asm::new("entry").finish().expect_err("it has no end");
+        let text = format!("a program cannot be emitted: {asm}");
+        check(crate::program::BuildError::Asm(asm).into(), 1, &text, None);
+        check(Error::NoSuchFunction("ip_rcvv".into()), 1, "no function's whole name matches `ip_rcvv`", None);
+        let text =
+            "Current kernel does not support fentry/fexit to run with --filter-trace-tc/--filter-trace-xdp: no BTF";
+        check(Error::NoFentry("no BTF".into()), 1, text, None);
+        let path = PathBuf::from("/no/such");
+        let error = io::Error::from_raw_os_error(libc::ENOENT);
+        check(Error::File { path, error }, 1, "/no/such: No such file or directory (os error 2)", None);
+        let error = DecodeError::Short { have: 12, need: 40 };
+        check(error.into(), 1, "a record cannot be read: a record of 12 bytes where the layout has 40", None);
+        check(denied().into(), 1, "Operation not permitted (os error 1)", None);
+        let error = LoadError::Map { name: "events", error: denied() };
+        check(error.into(), 1, "the kernel made no map `events`: Operation not permitted (os error 1)", privilege);
+    }
+
+    /// Each way in says why it does not work; one reason is enough where it is that of the least demanding one.
+    #[test]
+    fn where_nothing_works_every_reason_is_told() {
+        let missing = || io::Error::from_raw_os_error(libc::ENOENT);
+        let error = Error::NoBackend(vec![refused(Backend::Kprobe, denied()), refused(Backend::Tracepoint, missing())]);
+        let text = "no way to trace works here
+  kprobe: kprobe does not work here: opening a probe: Operation not permitted (os error 1)
+  tracepoint: tracepoint does not work here: opening a probe: No such file or directory (os error 2)";
+        assert_eq!((error.to_string().as_str(), error.hint()), (text, None));
+        let error = Error::NoBackend(vec![refused(Backend::Kprobe, missing()), refused(Backend::Tracepoint, denied())]);
+        let text = "no way to trace works here, not even by tracepoint: tracepoint does not work here: opening a probe: \
+                    Operation not permitted (os error 1)";
+        assert_eq!((error.to_string().as_str(), error.hint().as_deref()), (text, Some(PRIVILEGE)));
+    }
+}

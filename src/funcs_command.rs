@@ -1,7 +1,6 @@
 //! `whither funcs`: which functions would be traced, and why others would not.
 
 use crate::attach;
-use crate::btf::FentryLimit;
 use crate::cli::{Args, Backend};
 use crate::error::Error;
 use crate::host::arrivals::further_places;
@@ -166,17 +165,9 @@ fn beyond(backend: Backend, function: &SkbFunction) -> String {
         (_, Ok(())) => return "fentry is attached to few functions unless --backend fentry asks for all".into(),
         (_, Err(limit)) => limit,
     };
-    let text = match limit {
-        FentryLimit::Variadic => "fentry takes no function with variable arguments",
-        FentryLimit::TooMany(_) => "fentry takes no function with more than twelve parameters",
-        FentryLimit::OnStack => "fentry takes no function with arguments on the stack",
-        FentryLimit::SmallStruct | FentryLimit::ByValue => "fentry takes no function with a struct passed by value",
-        FentryLimit::Result => "fentry takes no function that returns a struct",
-        FentryLimit::Ambiguous => "fentry takes no function of which there are several",
-    };
     match limit.since() {
-        Some((major, minor)) => format!("{text} before Linux {major}.{minor}"),
-        None => text.into(),
+        Some((major, minor)) => format!("out of fentry's reach before Linux {major}.{minor}: {limit}"),
+        None => format!("out of fentry's reach: {limit}"),
     }
 }
 
@@ -203,6 +194,7 @@ fn table(rows: &[Row]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::btf::{FentryLimit, TypeId};
 
     #[test]
     fn a_table_has_one_line_for_each_function() {
@@ -225,5 +217,38 @@ veth_xmit          1   veth   0x1000,0x2000
 ip_generic_getfrag -   -      -                  the skb is parameter 6
 ";
         assert_eq!(table(&rows), want);
+    }
+
+    #[test]
+    fn what_is_not_traced_has_its_reason() {
+        let function = |fentry| SkbFunction {
+            name: "f".into(),
+            module: None,
+            addresses: Vec::new(),
+            alias: None,
+            skb_arg: 1,
+            skb_register: 0,
+            reason_arg: None,
+            btf_id: TypeId(1),
+            params: 1,
+            fentry,
+        };
+        let check = |backend, fentry, why: &str| assert_eq!(beyond(backend, &function(fentry)), why);
+        check(Backend::Tracepoint, Ok(()), "only tracepoints are traced here");
+        check(Backend::Fentry, Ok(()), "fentry is attached to few functions unless --backend fentry asks for all");
+        for (limit, why) in [
+            (FentryLimit::Variadic, "out of fentry's reach: it takes a variable number of arguments"),
+            (FentryLimit::TooMany(13), "out of fentry's reach: it has 13 parameters, more than twelve"),
+            (FentryLimit::OnStack, "out of fentry's reach before Linux 6.6: it takes arguments on the stack"),
+            (FentryLimit::SmallStruct, "out of fentry's reach before Linux 6.1: it takes a struct by value"),
+            (
+                FentryLimit::ByValue,
+                "out of fentry's reach: it takes a union, a large struct or a floating-point number by value",
+            ),
+            (FentryLimit::Result, "out of fentry's reach: it returns a struct or a union by value"),
+            (FentryLimit::Ambiguous, "out of fentry's reach: several functions have its name"),
+        ] {
+            check(Backend::Fentry, Err(limit), why);
+        }
     }
 }

@@ -22,7 +22,7 @@ pub mod program;
 pub mod progs;
 pub mod record;
 pub mod run;
-mod say;
+pub mod say;
 pub mod shrink;
 pub mod status;
 pub mod sys;

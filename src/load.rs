@@ -296,3 +296,38 @@ fn slot(line: &str) -> Option<usize> {
     let (number, rest) = line.split_once(": ")?;
     if rest.starts_with('(') { number.parse().ok() } else { None }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use asm::{Asm, R0};
+
+    #[test]
+    fn refusals_are_sentences() {
+        let mut a = Asm::new("entry");
+        a.on_behalf_of(Some("--output-stack".into()));
+        a.mov(R0, 0);
+        let line = line!() - 1;
+        a.exit();
+        let code = a.finish().expect("it is whole");
+        let log = b"0: R1=ctx() R10=fp0\n0: (b7) r0 = 0 ; note\nR0 is not to its taste\nprocessed 1 insns\n\0";
+        let refused = |refusal: Option<Refusal>| {
+            let error = io::Error::from_raw_os_error(libc::EACCES);
+            LoadError::Program { name: "entry".into(), error, refusal: refusal.map(Box::new) }
+        };
+        let told = refused(refusal(log, &code));
+        let text = format!(
+            "the kernel refused program `entry`: R0 is not to its taste
+  at 0: (b7) r0 = 0, emitted by src/load.rs:{line} for --output-stack"
+        );
+        assert_eq!(told.to_string(), text);
+        assert_eq!(told.hint(), Some("--dump=verifier prints the whole log"));
+        assert!(told.is_about_code() && told.behalf() == Some("--output-stack"));
+        let silent = refused(refusal(b"\0", &code));
+        assert_eq!(silent.to_string(), "the kernel refused program `entry`: Permission denied (os error 13)");
+        assert!(silent.hint().is_none() && !silent.is_about_code());
+        let encode = LoadError::Encode("no map".into());
+        assert_eq!(encode.to_string(), "a program cannot be encoded: no map");
+        assert_eq!(LoadError::Stopped.to_string(), "stopped while programs were loaded");
+    }
+}

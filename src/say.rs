@@ -11,7 +11,7 @@ use crate::plan::track::By;
 use crate::plan::{Backend, Memory, Plan};
 use crate::shrink::GivenUp;
 use crate::sys::bpf::ProgStats;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IsTerminal, Write};
 use std::time::Instant;
 
@@ -20,6 +20,7 @@ const NAMED: usize = 8;
 
 /// Speaks on standard error.
 pub struct Say {
+    out: RefCell<Box<dyn Write>>,
     debug: bool,
     terminal: bool,
     since: Cell<Instant>,
@@ -30,18 +31,19 @@ pub struct Say {
 impl Say {
     /// With `debug` the time that each stage took is told, too.
     pub fn new(debug: bool) -> Say {
-        Say {
-            debug,
-            terminal: io::stderr().is_terminal(),
-            since: Cell::new(Instant::now()),
-            progress: Cell::new(false),
-        }
+        Say { terminal: io::stderr().is_terminal(), ..Say::to(Box::new(io::stderr()), debug) }
+    }
+
+    /// Speaks elsewhere.
+    pub fn to(out: Box<dyn Write>, debug: bool) -> Say {
+        let (since, progress) = (Cell::new(Instant::now()), Cell::new(false));
+        Say { out: RefCell::new(out), debug, terminal: false, since, progress }
     }
 
     /// Failing to speak is no reason to stop.
     fn line(&self, text: &str) {
         let clear = if self.progress.take() { "\r\x1b[K" } else { "" };
-        let _ = writeln!(io::stderr(), "{clear}{text}");
+        let _ = writeln!(self.out.borrow_mut(), "{clear}{text}");
     }
 
     /// The end of a stage, with `--debug`.
@@ -112,27 +114,31 @@ impl Say {
         for (targets, error) in loaded.refused.iter().filter(|(targets, _)| targets.len() > 1) {
             let name = |&index: &u32| plan.targets.get(index as usize).map(|target| target.name.as_str());
             let names: Vec<&str> = targets.iter().filter_map(name).take(NAMED).collect();
-            let more = if targets.len() > names.len() { ", ..." } else { "" };
-            self.line(&format!(
-                "warning: {} functions are not traced ({}{more}): {}",
-                targets.len(),
-                names.join(", "),
-                error.to_string().replace("\n ", ",")
-            ));
+            self.untraced(targets.len(), &names, &error.to_string());
         }
+    }
+
+    /// `count` functions, some of which are `names`, have no program.
+    fn untraced(&self, count: usize, names: &[&str], error: &str) {
+        let more = if count > names.len() { ", ..." } else { "" };
+        self.line(&format!(
+            "warning: {count} functions are not traced ({}{more}): {}",
+            names.join(", "),
+            error.replace("\n ", ",")
+        ));
     }
 
     /// How far attaching is.
     pub fn progress(&self, done: usize, all: usize) {
         if self.terminal {
-            let _ = write!(io::stderr(), "\r\x1b[KAttaching {done} of {all}");
+            let _ = write!(self.out.borrow_mut(), "\r\x1b[KAttaching {done} of {all}");
             self.progress.set(true);
         }
     }
 
     /// What comes, in a line that the next one replaces.
     pub fn status(&self, text: &str) {
-        let _ = write!(io::stderr(), "\r\x1b[K{text}");
+        let _ = write!(self.out.borrow_mut(), "\r\x1b[K{text}");
         self.progress.set(true);
     }
 
@@ -146,22 +152,26 @@ impl Say {
             Backend::Fentry if plan.targets.iter().any(|target| target.is_tracepoint) => "functions and tracepoints",
             _ => "functions",
         };
-        let mut text = format!("Attached to {} {what}", hooks.attached());
-        if !hooks.refused().is_empty() {
-            text += &format!(", {} refused by the kernel", hooks.refused().len());
-        }
-        self.line(&text);
+        self.count(hooks.attached(), what, hooks.refused().len());
         let trackers = plan.tracking.as_ref().map_or(&[][..], |tracking| &tracking.trackers);
         let blind = hooks.blind().iter().filter_map(|&index| Some(trackers.get(index as usize)?.target.name.as_str()));
-        let blind: Vec<&str> = blind.collect();
-        if !blind.is_empty() {
-            self.line(&format!("warning: packets are not followed through {}", blind.join(", ")));
-        }
+        self.blind(&blind.collect::<Vec<&str>>());
         if self.debug {
             for refused in hooks.refused() {
                 let name = plan.targets.get(refused.target as usize).map_or("?", |target| &target.name);
                 self.line(&format!("debug: {name} refused: {}", refused.error));
             }
+        }
+    }
+
+    fn count(&self, attached: usize, what: &str, refused: usize) {
+        let refused = if refused > 0 { format!(", {refused} refused by the kernel") } else { String::new() };
+        self.line(&format!("Attached to {attached} {what}{refused}"));
+    }
+
+    fn blind(&self, names: &[&str]) {
+        if !names.is_empty() {
+            self.line(&format!("warning: packets are not followed through {}", names.join(", ")));
         }
     }
 
@@ -372,4 +382,188 @@ fn reasons(failed: &[(Backend, Error)]) -> String {
         text += &format!(": {reason}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::bpf_progs::{ProgKind, Why};
+    use crate::plan::shrink::Part;
+    use std::rc::Rc;
+
+    /// What is said, to be read afterwards.
+    #[derive(Clone, Default)]
+    struct Said(Rc<RefCell<Vec<u8>>>);
+
+    impl Write for Said {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.borrow_mut().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn said(debug: bool, speak: impl FnOnce(&Say)) -> String {
+        let said = Said::default();
+        speak(&Say::to(Box::new(said.clone()), debug));
+        String::from_utf8(said.0.take()).expect("UTF-8")
+    }
+
+    fn label() -> ProgLabel {
+        ProgLabel { kind: ProgKind::Tc, id: 7, tag: [0xab; 8], name: "mark".into() }
+    }
+
+    fn array() -> ProgArray {
+        ProgArray { id: 9, name: "jumps".into(), places: 4 }
+    }
+
+    fn denied() -> io::Error {
+        io::Error::from_raw_os_error(libc::EPERM)
+    }
+
+    #[test]
+    fn what_is_done_is_said() {
+        let check = |speak: fn(&Say), line: &str| assert_eq!(said(false, speak), format!("{line}\n"));
+        check(|say| say.count(1500, "functions", 0), "Attached to 1500 functions");
+        check(|say| say.count(1500, "functions", 3), "Attached to 1500 functions, 3 refused by the kernel");
+        check(|say| say.traced(&label(), None), "Attached to tc program `mark` (id 7, tag abababababababab)");
+        check(
+            |say| say.traced(&label(), Some(&array())),
+            "Attached to tc program `mark` (id 7, tag abababababababab) by a breakpoint, for tail calls by map `jumps` (id 9)",
+        );
+        check(|say| say.listening(), "Listening for events..");
+        check(|say| say.module("veth", 9), "Attaching to 9 functions of module veth, which was loaded meanwhile");
+        check(|say| say.module_gone("veth"), "note: module veth is gone, and its functions with it");
+        check(|say| say.further(4), "Attached to 4 more functions that share their names");
+        check(
+            |say| say.not_attached("functions that share their name with others", "no"),
+            "warning: functions that share their name with others are not traced: no",
+        );
+        check(
+            |say| say.late_modules(["veth".to_owned(), "vxlan".to_owned()].into_iter()),
+            "warning: functions of modules that were loaded during the run were not traced: veth, vxlan",
+        );
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let check = |speak: fn(&Say), line: &str| assert_eq!(said(false, speak), format!("{line}\n"));
+        check(
+            |say| say.blind(&["skb_clone", "skb_copy"]),
+            "warning: packets are not followed through skb_clone, skb_copy",
+        );
+        check(
+            |say| say.untraced(9, &["ip_rcv", "ip_output"], "too long\n  at 3: exit"),
+            "warning: 9 functions are not traced (ip_rcv, ip_output, ...): too long, at 3: exit",
+        );
+        check(
+            |say| say.not_followed(&label(), "no room"),
+            "note: frames are not followed from tc program `mark` (id 7, tag abababababababab) on: no room",
+        );
+        check(
+            |say| say.not_behind_tail_calls(&label(), &array(), "no room"),
+            "note: tc program `mark` (id 7, tag abababababababab) is not shown where it is entered by a tail call, by map \
+             `jumps` (id 9): no room",
+        );
+        check(
+            |say| say.skipped(&Skipped { label: Err(7), why: Why::Gone }),
+            "note: BPF program 7 is not traced: it is gone",
+        );
+        check(
+            |say| say.table_full(16),
+            "warning: 16 packets are being followed and there is no room for more; --track-table-size makes room",
+        );
+        check(|say| say.untracked(2), "warning: 2 packets were not followed because the table was full");
+        check(
+            |say| say.unread(2),
+            "warning: 2 events are not shown although they may match: the filter needs bytes that lie in fragments of \
+             their packets",
+        );
+        check(
+            |say| say.cut(2),
+            "warning: 2 events are not shown although they may match: the filter needs more of their packets than user \
+             space gets",
+        );
+        check(
+            |say| say.unseen(2),
+            "note: 2 events had no headers in sight: the kernel lets nobody read in front of skb->data",
+        );
+        check(
+            |say| say.missed_lives(2),
+            "warning: 2 ends or copies of packets were missed because an interrupt came in between: a packet may have \
+             been followed too long or not far enough",
+        );
+        check(
+            |say| say.missed(5, 2),
+            "warning: 5 hits went untraced because another probe was running on their CPU (3 found its program, 2 the \
+             probe itself)",
+        );
+        check(
+            |say| say.misses_unknown(),
+            "note: this kernel does not count the hits that kprobes miss (Linux 6.7 does): --strict is blind to them",
+        );
+        let nothing = said(false, |say| {
+            say.unread(0);
+            say.untracked(0);
+            say.cut(0);
+            say.unseen(0);
+            say.missed_lives(0);
+            say.missed(0, 0);
+            say.further(0);
+            say.blind(&[]);
+            say.late_modules(std::iter::empty());
+        });
+        assert_eq!(nothing, "");
+    }
+
+    #[test]
+    fn what_is_given_up_is_named() {
+        let all = [Part::Tunnel, Part::Dumps, Part::Values, Part::Stack, Part::Caller, Part::Filter];
+        let given_up = GivenUp { parts: all.to_vec(), why: "the verifier is tired".into() };
+        let text = "given up: addresses inside tunnels, whole structures, values of expressions, kernel stacks, callers, \
+                    filtering in the kernel (packets are matched in user space, by the first 256 bytes of each); the \
+                    verifier is tired";
+        assert_eq!(given_up.to_string(), text);
+    }
+
+    #[test]
+    fn the_end_counts() {
+        let counts = Counts { written: 12, ..Counts::default() };
+        let say = |spared, signalled| said(false, |say| say.summary(&counts, 3, spared, signalled));
+        assert_eq!(say(0, false), "Exiting: 12 events shown, 3 lost\n");
+        assert_eq!(
+            say(2, true),
+            "Received signal, exiting: 12 events shown, 3 lost; for 2 drops and frees there was room only in the reserve\n"
+        );
+        let counts = Counts { dropped: 4, error: Some(denied()), ..Counts::default() };
+        assert_eq!(
+            said(false, |say| say.summary(&counts, 0, 0, false)),
+            "warning: 4 lines could not be written: Operation not permitted (os error 1)\nExiting: 0 events shown, 0 lost\n"
+        );
+    }
+
+    #[test]
+    fn more_is_said_when_asked_for() {
+        let stats = ProgStats {
+            translated_slots: 90,
+            jited_bytes: 400,
+            run_count: 10,
+            run_time_ns: 1000,
+            ..ProgStats::default()
+        };
+        let speak = |say: &Say| {
+            say.program("entry", &stats);
+            say.privilege("capabilities", Err(denied()));
+        };
+        assert_eq!(said(false, speak), "");
+        assert_eq!(
+            said(true, speak),
+            "debug: entry: 90 slots, 400 bytes of code, 10 runs of 100 ns\n\
+             debug: all capabilities stay: Operation not permitted (os error 1)\n"
+        );
+        assert!(said(true, |say| say.stage("loading")).starts_with("debug: loading: "));
+        assert_eq!(said(false, |say| say.status("12 events")), "\r\x1b[K12 events");
+    }
 }

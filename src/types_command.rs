@@ -148,3 +148,16 @@ fn slice(btf: &Btf, names: &[String]) -> Result<Vec<u8>, Error> {
     }
     Ok(slicer.finish().map_err(Error::Cut)?.swap_remove(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Those that take a terminal or damaged types; the others are in `tests/errors/kernel-btf.txt`.
+    #[test]
+    fn refusals_are_sentences() {
+        assert_eq!(Error::Terminal.to_string(), "types are no text for a terminal: name a file with --output");
+        let cut = Error::Cut(BtfError::NoSuchType(TypeId(9)));
+        assert_eq!(cut.to_string(), "the types cannot be cut: there is no BTF type 9, though it is referred to");
+    }
+}

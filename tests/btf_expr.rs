@@ -190,6 +190,20 @@ error: index 48 of an array of 48
 }
 
 #[test]
+fn a_name_with_two_values_has_none() {
+    // Two enums with an enumerator `c`, and a struct, all called `a`.
+    let of_enum = |value: u32| [1, 6 << 24 | 1, 4, 3, value];
+    let types = [&of_enum(1)[..], &of_enum(2), &[1, 4 << 24, 8]].concat();
+    let length = 4 * types.len() as u32;
+    let words = [0x0001_eb9f, 24, 0, length, length, 5].into_iter().chain(types);
+    let bytes: Vec<u8> = words.flat_map(u32::to_le_bytes).chain(*b"\0a\0c\0").collect();
+    let btf = Btf::parse(bytes, "").expect("it has the form of BTF");
+    let root = Root { name: "skb", ty: btf.find::<Struct>("a").expect("it is there").as_type() };
+    let error = condition("c == 1", root).unwrap_err();
+    assert_eq!(error.to_string(), "several enumerators `c` have different values");
+}
+
+#[test]
 fn values_to_show() {
     let btf = kernel();
     let check = |text: &str, expected: &str| {

@@ -98,3 +98,15 @@ fn fields(debug: &str) -> Vec<String> {
     }
     fields.iter().map(|field| field.trim().to_owned()).collect()
 }
+
+/// Nothing but UTF-8 stands in the files.
+#[test]
+fn other_words_are_refused() {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+    let word = || OsString::from_vec(b"tcp\xff".to_vec());
+    for words in [vec!["whither".into(), word()], vec!["whither".into(), "--filter-func".into(), word()]] {
+        let misuse = cli::parse(words).unwrap_err().to_string();
+        assert!(misuse.starts_with("error: a word of the command line is not UTF-8\nusage: "), "{misuse}");
+    }
+}

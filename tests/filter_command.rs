@@ -127,6 +127,24 @@ fn a_full_disk_is_told() {
     assert!(message.starts_with("error: cannot write: "), "{message}");
 }
 
+/// A directory cannot be read.
+#[test]
+fn unreadable_input_is_told() {
+    for args in [&["--batch"][..], &["-r", "-", "ip"]] {
+        let directory = std::fs::File::open("/").expect("it is there");
+        let output = Command::new(env!("CARGO_BIN_EXE_whither"))
+            .arg("filter")
+            .args(args)
+            .stdin(directory)
+            .output()
+            .expect("the command is built");
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        let whole = message == "error: cannot read standard input: Is a directory (os error 21)\n";
+        assert!(whole || message == "error: -: Is a directory (os error 21)\n", "{message}");
+    }
+}
+
 #[test]
 fn listings_are_those_of_tcpdump() {
     if !captures::has_tcpdump() {

@@ -1,9 +1,11 @@
 //! Which module may know which, read from the sources. The table is that of the tree's description: what decides does
 //! no I/O, what does I/O decides nothing, and nobody reaches behind the stage before.
 
+#[path = "support/sources.rs"]
+mod files;
+
+use files::taken_apart;
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
 
 /// What a module may use: other modules of the crate, the workspace's crates, and crates from elsewhere.
 ///
@@ -199,19 +201,13 @@ struct Source {
 
 /// The sources under a directory, or the one file.
 fn sources(under: &str) -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut files = Vec::new();
-    let mut left: Vec<PathBuf> = vec![root.join(under)];
-    while let Some(path) = left.pop() {
-        if path.is_dir() {
-            left.extend(fs::read_dir(&path).expect("a directory of the tree").map(|entry| entry.unwrap().path()));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let name = path.strip_prefix(root).expect("it is below").to_str().expect("UTF-8").to_owned();
-            files.push(Source { name, code: strip(&fs::read_to_string(&path).expect("a source is text")) });
-        }
-    }
-    files.sort_by(|a, b| a.name.cmp(&b.name));
-    files
+    let strip = |(name, text): (String, String)| Source { name, code: strip(&text) };
+    files::under(under, "rs").into_iter().map(strip).collect()
+}
+
+/// The code without comments and texts, up to its unit tests.
+fn strip(text: &str) -> String {
+    taken_apart(text.split("#[cfg(test)]\nmod ").next().unwrap_or_default()).code
 }
 
 impl Source {
@@ -307,48 +303,4 @@ fn path<'t>(prefix: &str, text: &'t str, paths: &mut BTreeSet<String>) -> &'t st
 
 fn words(code: &str) -> impl Iterator<Item = &str> {
     code.split(|c: char| !c.is_alphanumeric() && c != '_')
-}
-
-/// The code without comments and texts, up to its unit tests.
-fn strip(text: &str) -> String {
-    let text = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        rest = if rest.starts_with("//") {
-            &rest[rest.find('\n').unwrap_or(rest.len())..]
-        } else if rest.starts_with("/*") {
-            rest.split_once("*/").map_or("", |(_, rest)| rest)
-        } else if let Some(raw) = rest.strip_prefix("r#\"") {
-            raw.split_once("\"#").map_or("", |(_, rest)| rest)
-        } else if c == '"' {
-            out.push_str("\"\"");
-            behind(&rest[1..], '"')
-        } else if c == '\'' && is_char(rest) {
-            out.push('0');
-            behind(&rest[1..], '\'')
-        } else {
-            out.push(c);
-            &rest[c.len_utf8()..]
-        };
-    }
-    out
-}
-
-/// What follows the closing quote.
-fn behind(text: &str, quote: char) -> &str {
-    let mut escaped = false;
-    for (at, c) in text.char_indices() {
-        if c == quote && !escaped {
-            return &text[at + 1..];
-        }
-        escaped = c == '\\' && !escaped;
-    }
-    ""
-}
-
-/// Whether the apostrophe starts a character, not a lifetime.
-fn is_char(text: &str) -> bool {
-    let mut chars = text.chars().skip(1);
-    chars.next() == Some('\\') || chars.next() == Some('\'')
 }

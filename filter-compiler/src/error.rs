@@ -68,8 +68,6 @@ pub enum Limit {
     Nesting,
     /// Operators in one arithmetic expression.
     Operators,
-    /// Intermediate results that must be kept at one time: classic BPF has 16 cells.
-    Registers,
     /// `geneve` and `vxlan` after one another: each multiplies the places where headers may be.
     Tunnels,
     /// Tests in the graph.
@@ -83,7 +81,6 @@ impl Limit {
             Limit::Text => 1 << 16,
             Limit::Nesting => 200,
             Limit::Operators => 500,
-            Limit::Registers => 16,
             Limit::Tunnels => 4,
             Limit::Tests => 1 << 16,
         }
@@ -449,7 +446,6 @@ impl fmt::Display for Limit {
             Limit::Text => write!(f, "the filter is longer than {max} bytes"),
             Limit::Nesting => write!(f, "parentheses are nested more than {max} deep"),
             Limit::Operators => write!(f, "one arithmetic expression has more than {max} operators"),
-            Limit::Registers => write!(f, "the expression needs more than {max} intermediate results at a time"),
             Limit::Tunnels => write!(f, "more than {max} tunnels inside one another"),
             Limit::Tests => write!(f, "the filter needs more than {max} tests"),
         }

@@ -61,6 +61,30 @@ fn what_the_checker_refuses() {
 }
 
 #[test]
+fn refusals_are_sentences() {
+    for (error, sentence) in [
+        (CheckError::Empty, "the program has no instruction"),
+        (CheckError::TooLong(4097), "4097 instructions are more than the kernel takes (4096)"),
+        (CheckError::UnknownCode { at: 2, code: 0x18 }, "instruction 2 has the unknown code 0x18"),
+        (CheckError::NoSuchCell { at: 2, cell: 16 }, "instruction 2 uses M[16], the last cell is M[15]"),
+        (CheckError::UnwrittenCell { at: 2, cell: 3 }, "instruction 2 reads M[3] before it is written"),
+        (CheckError::DivisionByZero { at: 2 }, "instruction 2 divides by zero"),
+        (CheckError::LongShift { at: 2, count: 32 }, "instruction 2 shifts by 32 bits"),
+        (CheckError::JumpOutside { at: 2 }, "instruction 2 jumps out of the program or backwards"),
+        (CheckError::NoReturn, "the last instruction is not a return"),
+    ] {
+        assert_eq!(error.to_string(), sentence);
+    }
+    for (error, sentence) in [
+        (ParseError::NoCount, "the first line is not the number of instructions"),
+        (ParseError::Row { line: 2 }, "line 2 is not four decimal numbers `code jt jf k`"),
+        (ParseError::WrongCount { announced: 2, rows: 1 }, "the first line announces 2 instructions, 1 follow"),
+    ] {
+        assert_eq!(error.to_string(), sentence);
+    }
+}
+
+#[test]
 fn what_only_linux_refuses() {
     let only_linux = |insns: &[Insn], error| {
         assert_eq!(Program(insns.to_vec()).check(Runner::Userland), Ok(()));

@@ -179,7 +179,13 @@ fn what_the_caller_does_not_know_cannot_be_asked() {
     let packet = Packet::new(Place::Reg(R7), Place::Reg(R8));
     let error = StackWindow::new(&mut a, &needs, packet, Indexing::Stack).unwrap_err();
     assert_eq!(error, Error::Missing(Metadata::Length));
-    assert_eq!(error.to_string(), "the filter asks for the packet's length, which is not known here");
+    for (which, sentence) in [
+        (Metadata::Length, "the filter asks for the packet's length, which is not known here"),
+        (Metadata::PacketType, "the filter asks for the packet's direction, which is not known here"),
+        (Metadata::Interface, "the filter asks for the packet's interface, which is not known here"),
+    ] {
+        assert_eq!(Error::Missing(which).to_string(), sentence);
+    }
 }
 
 #[test]

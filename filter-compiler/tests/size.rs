@@ -143,3 +143,18 @@ fn hard_expressions_end() {
         }
     }
 }
+
+/// What is refused for its size alone.
+#[test]
+fn limits_are_told() {
+    let check = |text: String, sentence: &str| {
+        let error = compile(&text, LinkType::En10Mb, &filter_compiler::names::Builtin).unwrap_err();
+        assert_eq!(error.to_string(), sentence);
+    };
+    check(format!("{}ip{}", "(".repeat(201), ")".repeat(201)), "parentheses are nested more than 200 deep");
+    check(format!("len = {}1", "1 + ".repeat(501)), "one arithmetic expression has more than 500 operators");
+    check("ip ".repeat(30_000), "the filter is longer than 65536 bytes");
+    check("geneve and ".repeat(5) + "ip", "more than 4 tunnels inside one another");
+    let ports: Vec<String> = (1..7000).map(|n| format!("{n}")).collect();
+    check(format!("geneve and port ({})", ports.join(" or ")), "the filter needs more than 65536 tests");
+}

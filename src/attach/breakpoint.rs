@@ -58,3 +58,19 @@ pub fn attach(program: &Program, address: u64) -> Result<Vec<OwnedFd>, NoBreakpo
         .try_for_each(|event| perf_event::set_bpf(event.as_fd(), program.fd.as_fd()).map_err(NoBreakpoint::Refused))?;
     Ok(events)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_answers_are_sentences() {
+        for (code, text) in [
+            (libc::ENOSPC, "none of the processor's breakpoints, of which there are four, is free"),
+            (libc::EINVAL, "a kernel without kprobes allows no breakpoint"),
+            (libc::EPERM, "the kernel allows no breakpoint: Operation not permitted (os error 1)"),
+        ] {
+            assert_eq!(NoBreakpoint::from(io::Error::from_raw_os_error(code)).to_string(), text);
+        }
+    }
+}

@@ -134,10 +134,8 @@ impl Hooks {
         if self.attached > 0 || plan.targets.is_empty() {
             return Ok(self);
         }
-        let error = match self.refused.pop() {
-            Some(refused) => refused.error,
-            None => io::Error::other("no function has an address here"),
-        };
+        // Where nothing was refused no function has an address.
+        let error = self.refused.pop().map_or_else(|| io::ErrorKind::NotFound.into(), |refused| refused.error);
         let tracepoints = plan.backend == Backend::Tracepoint;
         let count = plan.targets.iter().filter(|target| target.is_tracepoint == tracepoints).count();
         Err(AttachError::Nothing { backend: plan.backend, count, error })
@@ -216,3 +214,31 @@ impl Drop for Hooks {
 const FEW: usize = 64;
 /// Processes that close kprobes side by side.
 const CHILDREN: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_sentences() {
+        let denied = || io::Error::from_raw_os_error(libc::EPERM);
+        let backend = Backend::Kprobe;
+        for (error, sentence) in [
+            (
+                AttachError::Backend { backend, what: "opening a probe", error: denied() },
+                "kprobe does not work here: opening a probe: Operation not permitted (os error 1)",
+            ),
+            (
+                AttachError::Nothing { backend, count: 1, error: denied() },
+                "kprobe could not attach to the only function: Operation not permitted (os error 1)",
+            ),
+            (
+                AttachError::Nothing { backend, count: 7, error: denied() },
+                "kprobe could attach to none of 7 functions: Operation not permitted (os error 1)",
+            ),
+            (AttachError::Stopped, "stopped while functions were attached"),
+        ] {
+            assert_eq!(error.to_string(), sentence);
+        }
+    }
+}

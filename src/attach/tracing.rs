@@ -8,7 +8,6 @@ use crate::plan::{Backend, Memory, Plan};
 use crate::sys::bpf;
 use crate::sys::stop::Stop;
 use std::ffi::CString;
-use std::io;
 use std::os::fd::AsFd;
 
 /// Attaches the programs for functions that work on maps, which take fentry whatever the backend is.
@@ -37,12 +36,8 @@ pub fn attach(loaded: &Loaded, plan: &Plan, stop: &Stop) -> Result<Hooks, Attach
         for &index in &program.targets {
             let target = &plan.targets[index as usize];
             let named = target.is_tracepoint && plan.memory != Memory::Direct;
-            let name = named.then(|| CString::new(target.name.as_str())).transpose();
-            let name = name.map_err(|error| AttachError::Backend {
-                backend: Backend::Tracepoint,
-                what: "the name of a tracepoint",
-                error: io::Error::other(error),
-            })?;
+            // Names come from BTF, where they end at a NUL.
+            let name = named.then(|| CString::new(target.name.as_str()).unwrap_or_default());
             match bpf::raw_tracepoint_open(program.fd.as_fd(), name.as_deref()) {
                 Ok(link) => {
                     hooks.links.push(link);

@@ -33,3 +33,6 @@ pub use path::{Bits, Hop, Leaf, Path, PathError, PathErrorKind, TypeName, Value}
 pub use raw::{Btf, BtfError, Kind, TypeId};
 pub use types::{Array, Composite, DataSec, DeclTag, Enum, Enumerator, Float, Func, FuncProto, Int, Linkage, Member};
 pub use types::{Param, SectionVar, Struct, Type, Typedef, Union, Var, View};
+
+#[cfg(test)]
+mod tests;

@@ -113,8 +113,6 @@ pub enum BtfError {
     Unaligned,
     /// The string section does not begin and end with a NUL byte.
     Strings,
-    /// More types than ids.
-    TooManyTypes,
     /// A record of a kind that this reader does not know, and no layout section that gives its length.
     UnknownKind {
         /// The type's number.
@@ -146,7 +144,6 @@ impl fmt::Display for BtfError {
             BtfError::Version(v) => write!(f, "BTF version {v}; only version 1 is known"),
             BtfError::Unaligned => f.write_str("the BTF type section is not aligned to four bytes"),
             BtfError::Strings => f.write_str("the BTF string section does not begin and end with a NUL byte"),
-            BtfError::TooManyTypes => f.write_str("more BTF types than there are type numbers"),
             BtfError::UnknownKind { id, kind } => write!(f, "BTF type {id} is of kind {kind}, which is not known"),
             BtfError::RecordTooLong(id) => write!(f, "the record of BTF type {id} ends after the type section"),
             BtfError::NoSuchType(id) => write!(f, "there is no BTF type {id}, though it is referred to"),
@@ -481,10 +478,8 @@ fn index(types: &[u8], layout: &[u8], first_id: u32) -> Result<Vec<u32>, BtfErro
     let mut offsets = Vec::with_capacity(types.len() / 20);
     let mut at = 0;
     while at < types.len() {
-        let id = TypeId(u32::try_from(offsets.len()).ok().and_then(|n| first_id.checked_add(n)).unwrap_or(u32::MAX));
-        if id.0 == u32::MAX {
-            return Err(BtfError::TooManyTypes);
-        }
+        // Each record takes twelve bytes of a section whose length is a `u32`: numbers do not run out.
+        let id = TypeId(first_id.saturating_add(offsets.len() as u32));
         let Some(head) = types.get(at..at + 12) else { return Err(BtfError::RecordTooLong(id)) };
         let info = read_u32(head, 4);
         let number = kind_number(info);

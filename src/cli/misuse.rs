@@ -37,8 +37,6 @@ impl Misuse {
             },
             ErrorKind::InvalidValue if value.is_empty() => format!("{flag} needs a value"),
             ErrorKind::InvalidValue => format!("`{value}` is no value for {flag}"),
-            ErrorKind::NoEquals => format!("the value of {flag} must follow a `=`"),
-            ErrorKind::TooManyValues => format!("{flag} takes no value"),
             ErrorKind::InvalidUtf8 => "a word of the command line is not UTF-8".into(),
             other => format!("{other} {given}"),
         };

@@ -7,9 +7,9 @@ mod report;
 
 use crate::cli::{Backend, DoctorArgs};
 use crate::error::Error;
-use crate::host::features::Lockdown;
+use crate::host::features::{Features, Lockdown};
 use crate::host::survey::{Host, Wanted};
-use crate::host::{Roots, modules};
+use crate::host::{ListError, Roots, SymbolsError, modules};
 use crate::sys::process;
 use facts::Facts;
 use prove::{Datagram, Proof, prove};
@@ -59,7 +59,7 @@ fn examine() -> Report {
         }
     };
     kernel(&mut report, &host, &facts, &roots);
-    programs(&mut report, &host, &facts);
+    programs(&mut report, &host.features, &facts);
     report.verdict = match prove(&datagram, &args, &host) {
         Ok(proof) => verdict(&proof),
         Err(error) => Verdict::no(format!("error: {error}")),
@@ -72,65 +72,72 @@ fn examine() -> Report {
 fn kernel(report: &mut Report, host: &Host, facts: &Facts, roots: &Roots) {
     let mut add = |name, answer| report.checks.push(Check::new("kernel", name, answer));
     add("types of the kernel", Answer::yes("/sys/kernel/btf/vmlinux"));
-    let addresses = match &host.no_symbols {
-        None => Answer::yes(format!("{} functions take an skb", host.functions.functions.len())),
+    add("addresses of functions", addresses(host.functions.functions.len(), host.no_symbols.as_ref(), facts));
+    add("list of traceable functions", list(host.no_list.as_ref(), facts));
+    add("types of modules", types_of_modules(modules::list(&roots.sys).len(), facts));
+    add("drop reasons", drop_reasons(host.drop_reasons().reasons.len(), facts));
+    add("native code", native_code(facts));
+    add("other network namespaces", other_namespaces(facts));
+}
+
+fn addresses(functions: usize, error: Option<&SymbolsError>, facts: &Facts) -> Answer {
+    match error {
+        None => Answer::yes(format!("{functions} functions take an skb")),
         Some(error) => Answer::No(Reason::of_addresses(error.to_string(), error.hint(), facts)),
-    };
-    add("addresses of functions", addresses);
-    let list = match (&host.no_list, facts.lockdown) {
+    }
+}
+
+fn list(error: Option<&ListError>, facts: &Facts) -> Answer {
+    match (error, facts.lockdown) {
         (None, _) => Answer::yes(""),
         // Nothing is lost: what cannot be traced is refused when it is attached.
         (Some(error), Some(Lockdown::Confidentiality)) if facts.may_trace() => {
             Answer::Without(format!("{error}; functions are tried one by one"))
         }
         (Some(error), _) => Answer::Without(error.to_string()),
-    };
-    add("list of traceable functions", list);
-    let modules = modules::list(&roots.sys);
-    let since = |major, minor| Reason::of_feature(&io::Error::other("there are none"), (major, minor), facts);
-    add(
-        "types of modules",
-        match modules.len() {
-            0 if facts.option("CONFIG_MODULES") == Some(false) => Answer::Without("this kernel has no modules".into()),
-            0 => Answer::No(since(5, 11)),
-            count => Answer::yes(format!("{count} modules: --kmods, --all-kmods")),
-        },
-    );
-    add(
-        "drop reasons",
-        match host.drop_reasons().reasons.len() {
-            0 => Answer::No(since(5, 17)),
-            count => Answer::yes(format!("{count} names")),
-        },
-    );
-    add(
-        "native code",
-        match facts.jit {
-            Some(false) => Answer::No(Reason {
-                cause: Cause::Jit,
-                text: "programs are interpreted: slow, and no fentry".into(),
-                unlock: Some("sysctl net.core.bpf_jit_enable=1".into()),
-            }),
-            Some(true) => Answer::yes("net.core.bpf_jit_enable"),
-            None => Answer::Without("net.core.bpf_jit_enable cannot be read".into()),
-        },
-    );
-    add(
-        "other network namespaces",
-        match facts.may_enter() {
-            true => Answer::yes("names of interfaces there, --filter-netns with --filter-ifname"),
-            false => Answer::No(Reason {
-                cause: Cause::Capability,
-                text: "interfaces there have numbers instead of names".into(),
-                unlock: Some("CAP_SYS_ADMIN and CAP_NET_ADMIN".into()),
-            }),
-        },
-    );
+    }
+}
+
+fn types_of_modules(count: usize, facts: &Facts) -> Answer {
+    match count {
+        0 if facts.option("CONFIG_MODULES") == Some(false) => Answer::Without("this kernel has no modules".into()),
+        0 => Answer::No(Reason::of_none((5, 11), facts)),
+        count => Answer::yes(format!("{count} modules: --kmods, --all-kmods")),
+    }
+}
+
+fn drop_reasons(count: usize, facts: &Facts) -> Answer {
+    match count {
+        0 => Answer::No(Reason::of_none((5, 17), facts)),
+        count => Answer::yes(format!("{count} names")),
+    }
+}
+
+fn native_code(facts: &Facts) -> Answer {
+    match facts.jit {
+        Some(false) => Answer::No(Reason {
+            cause: Cause::Jit,
+            text: "programs are interpreted: slow, and no fentry".into(),
+            unlock: Some("sysctl net.core.bpf_jit_enable=1".into()),
+        }),
+        Some(true) => Answer::yes("net.core.bpf_jit_enable"),
+        None => Answer::Without("net.core.bpf_jit_enable cannot be read".into()),
+    }
+}
+
+fn other_namespaces(facts: &Facts) -> Answer {
+    match facts.may_enter() {
+        true => Answer::yes("names of interfaces there, --filter-netns with --filter-ifname"),
+        false => Answer::No(Reason {
+            cause: Cause::Capability,
+            text: "interfaces there have numbers instead of names".into(),
+            unlock: Some("CAP_SYS_ADMIN and CAP_NET_ADMIN".into()),
+        }),
+    }
 }
 
 /// What programs may do.
-fn programs(report: &mut Report, host: &Host, facts: &Facts) {
-    let features = &host.features;
+fn programs(report: &mut Report, features: &Features, facts: &Facts) {
     let of = |answer: &io::Result<()>, since| match answer {
         Ok(()) => Answer::yes(""),
         Err(error) => Answer::No(Reason::of_feature(error, since, facts)),
@@ -189,4 +196,104 @@ fn seen(proof: &Proof) -> Answer {
 
 fn verdict(proof: &Proof) -> Verdict {
     Verdict { works: !matches!(proof.seen, Ok(0)), backend: Some(proof.backend), says: proof.says.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// The lines of the table below the name of a check, without the name.
+    fn shown(answer: Answer) -> String {
+        let mut report = Report::new(&Facts::default());
+        report.checks.push(Check::new("group", "name", answer));
+        let text = report.to_string();
+        let lines: Vec<&str> = text.lines().skip(3).take_while(|line| !line.is_empty()).map(str::trim).collect();
+        lines.join("\n").trim_start_matches("name").trim_start().to_owned()
+    }
+
+    fn on(release: &str) -> Facts {
+        Facts { release: release.into(), ..Facts::default() }
+    }
+
+    #[test]
+    fn what_the_kernel_tells_is_shown() {
+        let check = |answer, text: &str| assert_eq!(shown(answer), text);
+        check(addresses(1500, None, &on("6.1")), "yes  1500 functions take an skb");
+        check(
+            addresses(0, Some(&SymbolsError::Hidden(Some(2))), &on("6.1")),
+            "no   sysctl: all addresses in /proc/kallsyms are zero, because kernel.kptr_restrict is 2\n\
+             to unlock: sysctl kernel.kptr_restrict=1",
+        );
+        check(list(None, &on("6.1")), "yes");
+        let locked = Facts { lockdown: Some(Lockdown::Confidentiality), ..on("6.1") };
+        let refused = ListError::Refused("/list".into());
+        check(
+            list(Some(&refused), &locked),
+            "-    /list is refused: lockdown or missing privilege; functions are tried one by one",
+        );
+        check(list(Some(&ListError::NotMounted), &on("6.1")), "-    tracefs is not mounted");
+        check(types_of_modules(12, &on("6.1")), "yes  12 modules: --kmods, --all-kmods");
+        check(
+            types_of_modules(0, &on("5.10.1")),
+            "no   version: there since Linux 5.11\nto unlock: Linux 5.11 or later",
+        );
+        check(types_of_modules(0, &on("6.1")), "no   unknown: there are none");
+        let alone = Facts { config: Some("# CONFIG_MODULES is not set\n".into()), ..on("6.1") };
+        check(types_of_modules(0, &alone), "-    this kernel has no modules");
+        check(drop_reasons(80, &on("6.1")), "yes  80 names");
+        check(drop_reasons(0, &on("5.10")), "no   version: there since Linux 5.17\nto unlock: Linux 5.17 or later");
+        check(native_code(&Facts { jit: Some(true), ..on("6.1") }), "yes  net.core.bpf_jit_enable");
+        check(
+            native_code(&Facts { jit: Some(false), ..on("6.1") }),
+            "no   jit: programs are interpreted: slow, and no fentry\nto unlock: sysctl net.core.bpf_jit_enable=1",
+        );
+        check(native_code(&on("6.1")), "-    net.core.bpf_jit_enable cannot be read");
+        check(other_namespaces(&on("6.1")), "yes  names of interfaces there, --filter-netns with --filter-ifname");
+        check(
+            other_namespaces(&Facts { capabilities: Some(0), ..on("6.1") }),
+            "no   capability: interfaces there have numbers instead of names\n\
+             to unlock: CAP_SYS_ADMIN and CAP_NET_ADMIN",
+        );
+    }
+
+    #[test]
+    fn what_programs_may_is_shown() {
+        let denied = || io::Error::from_raw_os_error(libc::EPERM);
+        let features = Features {
+            ring_buffer: Ok(()),
+            cast: Ok(7),
+            read_kernel: Err(denied()),
+            cookie: Err(io::Error::from_raw_os_error(libc::EINVAL)),
+            fentry: None,
+        };
+        let facts = Facts { lockdown: Some(Lockdown::Confidentiality), ..on("5.10.1") };
+        let mut report = Report::new(&facts);
+        programs(&mut report, &features, &facts);
+        let text = report.to_string();
+        let group = text.split("\n\n").nth(1).unwrap_or_default();
+        let want = "\
+programs
+  ring buffer                  yes
+  bpf_rdonly_cast              yes  memory is read by plain loads
+  bpf_probe_read_kernel        no   lockdown: lockdown=confidentiality forbids it
+                                    to unlock: boot without lockdown=confidentiality
+  attach cookies               no   version: there since Linux 5.15
+                                    to unlock: Linux 5.15 or later";
+        assert_eq!(group, want);
+    }
+
+    #[test]
+    fn what_a_datagram_shows_is_shown() {
+        let proof =
+            |seen| Proof { backend: Backend::Kprobe, says: String::new(), seen, took: Duration::from_millis(12) };
+        let check = |seen_places, text: &str| assert_eq!(shown(seen(&proof(seen_places))), text);
+        check(Ok(3), "yes  saw our own datagram in 3 places, the first after 12 ms");
+        check(Ok(0), "no   unknown: attached, but a datagram on the loopback device was not seen");
+        check(
+            Err(io::Error::from_raw_os_error(libc::ENETUNREACH)),
+            "no   network: attached, but no datagram could be sent on the loopback device: Network is unreachable \
+             (os error 101)\nto unlock: ip link set lo up",
+        );
+    }
 }

@@ -82,6 +82,11 @@ impl Reason {
         Reason::new(Cause::Unknown, error.to_string(), "")
     }
 
+    /// Why nothing was found of what is there since Linux `since`.
+    pub fn of_none(since: (u32, u32), facts: &Facts) -> Reason {
+        Reason::of_feature(&io::Error::other("there are none"), since, facts)
+    }
+
     /// Why reading kernel memory by a helper was refused with `error`.
     pub fn of_reading(error: &io::Error, facts: &Facts) -> Reason {
         if facts.lockdown == Some(Lockdown::Confidentiality) && facts.may_trace() {
@@ -214,26 +219,171 @@ fn permission(error: &io::Error, facts: &Facts) -> Option<Reason> {
 mod tests {
     use super::*;
     use crate::attach::AttachError;
+    use crate::host::LoadError;
 
-    fn link(code: i32) -> Error {
+    fn refused(backend: Backend, code: i32) -> Error {
         let error = io::Error::from_raw_os_error(code);
-        Error::Attach(AttachError::Backend { backend: Backend::KprobeMulti, what: "creating the link", error })
+        Error::Attach(AttachError::Backend { backend, what: "creating the link", error })
+    }
+
+    fn on(release: &str) -> Facts {
+        Facts { release: release.into(), ..Facts::default() }
+    }
+
+    fn with(release: &str, option: &str) -> Facts {
+        Facts { config: Some(option.into()), ..on(release) }
     }
 
     #[test]
     fn every_obstacle_has_its_way_out() {
-        let check = |facts: Facts, code: i32, cause: Cause, unlock: &str| {
-            let reason = Reason::of_backend(Backend::KprobeMulti, &link(code), &facts);
-            assert_eq!(reason.cause, cause, "{reason:?}");
-            assert!(reason.unlock.as_deref().unwrap_or_default().contains(unlock), "{reason:?}");
+        use Backend::{Fentry, Kprobe, KprobeMulti, Tracepoint};
+        let check = |backend, code: i32, facts: Facts, cause: Cause, text: &str, unlock: &str| {
+            let reason = Reason::of_backend(backend, &refused(backend, code), &facts);
+            let answer = io::Error::from_raw_os_error(code);
+            let said = reason.text.strip_prefix(&format!("creating the link: {answer}")).unwrap_or(&reason.text);
+            assert_eq!((reason.cause, said), (cause, text), "{reason:?}");
+            assert_eq!(reason.unlock.as_deref().unwrap_or_default(), unlock, "{reason:?}");
         };
-        let of = |release: &str| Facts { release: release.into(), ..Facts::default() };
-        check(of("5.10.1"), libc::EINVAL, Cause::Version, "5.18");
-        check(of("6.1.0"), libc::EOPNOTSUPP, Cause::Config, "CONFIG_FPROBE");
-        check(Facts { capabilities: Some(0), ..of("6.12.1") }, libc::EPERM, Cause::Capability, "root");
-        check(Facts { seccomp: true, ..of("6.12.1") }, libc::EPERM, Cause::Seccomp, "seccomp");
-        check(Facts { lockdown: Some(Lockdown::Integrity), ..of("6.12.1") }, libc::EPERM, Cause::Lockdown, "integrity");
-        check(Facts { ftrace: Some(false), ..of("6.12.1") }, libc::EINVAL, Cause::Sysctl, "ftrace_enabled");
-        check(of("5.10.1"), libc::ENOMEM, Cause::Memlock, "ulimit");
+        check(
+            KprobeMulti,
+            libc::EINVAL,
+            on("5.10.1"),
+            Cause::Version,
+            " (there since Linux 5.18)",
+            "Linux 5.18 or later with CONFIG_FPROBE",
+        );
+        check(
+            KprobeMulti,
+            libc::EOPNOTSUPP,
+            on("6.1.0"),
+            Cause::Config,
+            " (needs CONFIG_FPROBE)",
+            "a kernel with CONFIG_FPROBE",
+        );
+        check(KprobeMulti, libc::EOPNOTSUPP, with("6.1.0", "CONFIG_FPROBE=y"), Cause::Unknown, "", "");
+        check(
+            KprobeMulti,
+            libc::EINVAL,
+            Facts { ftrace: Some(false), ..on("6.12.1") },
+            Cause::Sysctl,
+            " (ftrace is off)",
+            "sysctl kernel.ftrace_enabled=1",
+        );
+        check(
+            Kprobe,
+            libc::ENOENT,
+            with("6.12.1", "CONFIG_KPROBE_EVENTS=y"),
+            Cause::Mount,
+            "",
+            "mount -t sysfs sysfs /sys",
+        );
+        check(
+            Kprobe,
+            libc::ENOENT,
+            on("6.12.1"),
+            Cause::Config,
+            " (needs CONFIG_KPROBE_EVENTS)",
+            "a kernel with CONFIG_KPROBE_EVENTS",
+        );
+        check(
+            Fentry,
+            libc::EINVAL,
+            Facts { jit: Some(false), ..on("6.12.1") },
+            Cause::Jit,
+            " (programs are interpreted)",
+            "sysctl net.core.bpf_jit_enable=1",
+        );
+        check(
+            Fentry,
+            libc::EINVAL,
+            on("6.12.1"),
+            Cause::Config,
+            " (needs CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS)",
+            "a kernel with CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS",
+        );
+        check(Tracepoint, libc::EINVAL, on("6.12.1"), Cause::Unknown, "", "");
+    }
+
+    #[test]
+    fn a_refusal_has_its_reason() {
+        let check = |code: i32, facts: Facts, cause: Cause, text: &str, unlock: &str| {
+            let reason = permission(&io::Error::from_raw_os_error(code), &facts).expect("it is a refusal");
+            assert_eq!((reason.cause, reason.text.as_str()), (cause, text));
+            assert_eq!(reason.unlock.as_deref().unwrap_or_default(), unlock);
+        };
+        let limit = "the limit of locked memory is reached";
+        check(libc::ENOMEM, on("5.10.1"), Cause::Memlock, limit, "ulimit -l unlimited");
+        let text = "this process lacks CAP_BPF, CAP_PERFMON, CAP_SYSLOG";
+        let alone = Facts { capabilities: Some(0), ..on("6.12.1") };
+        check(libc::EPERM, alone, Cause::Capability, text, "run as root, or with these capabilities");
+        check(
+            libc::EPERM,
+            Facts { seccomp: true, ..on("6.12.1") },
+            Cause::Seccomp,
+            "a seccomp filter is in force",
+            "start it without the seccomp filter, for example with --security-opt seccomp=unconfined",
+        );
+        check(
+            libc::EPERM,
+            Facts { lockdown: Some(Lockdown::Integrity), ..on("6.12.1") },
+            Cause::Lockdown,
+            "lockdown=integrity forbids it",
+            "boot without lockdown=integrity",
+        );
+        let text = "locked memory may be limited";
+        check(libc::EPERM, on("5.10.1"), Cause::Memlock, text, "ulimit -l unlimited");
+        let text = "the kernel does not say why (a security module?)";
+        check(libc::EACCES, on("6.12.1"), Cause::Unknown, text, "");
+        assert_eq!(permission(&io::Error::from_raw_os_error(libc::ENOMEM), &on("6.12.1")), None);
+    }
+
+    #[test]
+    fn what_root_would_have_is_told_where_it_is_known() {
+        let check = |backend, facts: Facts, text: &str| {
+            let facts = Facts { capabilities: Some(0), ..facts };
+            let reason = Reason::of_backend(backend, &refused(backend, libc::EPERM), &facts);
+            let text = format!("this process lacks CAP_BPF, CAP_PERFMON, CAP_SYSLOG; {text}");
+            assert_eq!((reason.cause, reason.text), (Cause::Capability, text));
+        };
+        let multi = Backend::KprobeMulti;
+        check(multi, on("5.10.1"), "nor would root have it: it is there since Linux 5.18");
+        check(multi, with("6.12.1", "CONFIG_FPROBE=y"), "root would have it (CONFIG_FPROBE)");
+        check(
+            multi,
+            with("6.12.1", "# CONFIG_FPROBE is not set"),
+            "nor would root have it: the kernel is built without CONFIG_FPROBE",
+        );
+        check(multi, on("6.12.1"), "root may have it: the kernel's options are not shown here");
+        let closed = Facts { lockdown: Some(Lockdown::Confidentiality), ..on("6.12.1") };
+        check(Backend::Kprobe, closed, "nor would root have it: lockdown=confidentiality forbids it");
+    }
+
+    #[test]
+    fn what_is_missing_before_anything_is_attached_has_its_reason() {
+        let check = |error: Error, facts: Facts, cause: Cause, text: &str, unlock: &str| {
+            let reason = Reason::of_backend(Backend::Kprobe, &error, &facts);
+            assert_eq!((reason.cause, reason.text.as_str()), (cause, text));
+            assert_eq!(reason.unlock.as_deref().unwrap_or_default(), unlock);
+        };
+        let unreadable = || Error::Plan(PlanError::Unreadable { why: "bpf_probe_read_kernel: no".into() });
+        let text = "programs may not read kernel memory: bpf_probe_read_kernel: no";
+        let closed = Facts { lockdown: Some(Lockdown::Confidentiality), ..on("6.12.1") };
+        check(unreadable(), closed, Cause::Lockdown, text, "boot without lockdown=confidentiality");
+        check(unreadable(), on("6.12.1"), Cause::Unknown, text, "");
+        let hidden = |hint| Error::Plan(PlanError::NoAddresses { why: "hidden".into(), hint });
+        let text = "functions have no addresses here: hidden";
+        check(hidden(Some("sysctl x=1")), on("6.12.1"), Cause::Sysctl, text, "sysctl x=1");
+        check(hidden(None), on("6.12.1"), Cause::Unknown, text, "");
+        let missing = Error::Host(HostError::Btf(LoadError::Missing("/sys/kernel/btf/vmlinux".into())));
+        check(
+            missing,
+            on("6.12.1"),
+            Cause::Config,
+            "no kernel type information (BTF): there is no /sys/kernel/btf/vmlinux",
+            "a kernel with CONFIG_DEBUG_INFO_BTF, or its types in a file: --kernel-btf FILE",
+        );
+        let without_syslog = Facts { capabilities: Some(1 << 38 | 1 << 39), ..on("6.12.1") };
+        let reason = Reason::of_addresses("hidden".into(), None, &without_syslog);
+        assert_eq!((reason.cause, reason.unlock.as_deref()), (Cause::Capability, Some("CAP_SYSLOG")));
     }
 }

@@ -73,7 +73,7 @@ impl Report {
             lockdown: facts.lockdown,
             missing: facts.missing(),
             checks: Vec::new(),
-            verdict: Verdict::no("nothing was tried".into()),
+            verdict: Verdict::no(String::new()),
         }
     }
 
@@ -171,6 +171,35 @@ impl fmt::Display for Report {
 mod tests {
     use super::super::reason::Cause;
     use super::*;
+
+    #[test]
+    fn a_table_is_read_from_top_to_bottom() {
+        let facts = Facts { release: "6.1".into(), capabilities: Some(0), ..Facts::default() };
+        let mut report = Report::new(&facts);
+        let reason = Reason { cause: Cause::Lockdown, text: "no".into(), unlock: Some("boot".into()) };
+        report.checks.push(Check::new("kernel", "types", Answer::yes("here")));
+        report.checks.push(Check::new("ways in", "kprobe", Answer::No(reason)));
+        report.verdict = Verdict::no("error: nothing works".into());
+        let arch = std::env::consts::ARCH;
+        let text = format!(
+            "Linux 6.1, {arch}, lockdown=unknown
+without CAP_BPF, CAP_PERFMON, CAP_SYSLOG: this is what can be known without; run it as root to be certain
+
+kernel
+  types                        yes  here
+
+ways in
+  kprobe                       no   lockdown: no
+                                    to unlock: boot
+
+a run fails
+  error: nothing works
+"
+        );
+        assert_eq!(report.to_string(), text);
+        report.verdict = Verdict { works: true, backend: Some(Backend::Kprobe), says: "Tracing by kprobe".into() };
+        assert!(report.to_string().ends_with("\na run says\n  Tracing by kprobe\n"));
+    }
 
     #[test]
     fn json_is_json() {

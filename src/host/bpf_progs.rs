@@ -243,3 +243,22 @@ pub fn callees(symbols: &Symbols) -> io::Result<Callees> {
     found.names.dedup();
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_that_are_not_traced_have_their_reason() {
+        let label = || ProgLabel { kind: ProgKind::Xdp, id: 7, tag: [0xab; 8], name: "drop\n".into() };
+        let check = |label, why, text: &str| assert_eq!(Skipped { label, why }.to_string(), text);
+        check(Err(7), Why::Gone, "BPF program 7 is not traced: it is gone");
+        let name = "XDP program `drop\\n` (id 7, tag abababababababab)";
+        check(Ok(label()), Why::NoBtf, &format!("{name} is not traced: it has no BTF"));
+        check(Ok(label()), Why::BadBtf, &format!("{name} is not traced: its BTF has no function for it"));
+        let denied = io::Error::from_raw_os_error(libc::EPERM);
+        let text = format!("{name} is not traced: Operation not permitted (os error 1)");
+        check(Ok(label()), Why::Refused(denied), &text);
+        assert_eq!(function(b"no types".to_vec(), 1), None);
+    }
+}

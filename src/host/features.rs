@@ -134,3 +134,18 @@ fn load(mut a: Asm, kind: ProgType, attach: AttachType, attach_btf_id: u32) -> i
     let load = ProgLoad { kind, attach, name: program.name(), code: &code, attach_btf_id, attach_to: None };
     bpf::prog_load(&load, &mut [])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is not among the kernel's types is missing before a program is loaded.
+    #[test]
+    fn what_the_kernel_does_not_have_is_named() {
+        let none = Btf::parse(b"\x9f\xeb\x01\0\x18\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0".to_vec(), "").unwrap();
+        assert_eq!(cast(&none).unwrap_err().to_string(), "this kernel has no bpf_rdonly_cast (Linux 6.2)");
+        assert_eq!(fentry(&none).unwrap_err().to_string(), "kfree_skbmem is not in the kernel's BTF");
+        let foreign = Features::try_all(&none, false).cast.unwrap_err().to_string();
+        assert_eq!(foreign, "--kernel-btf names other types than this kernel's");
+    }
+}

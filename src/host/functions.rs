@@ -173,3 +173,26 @@ pub fn kprobe_blacklist(sys: &Path, wanted: &NameSet) -> Vec<u32> {
     found.dedup();
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_is_not_used_has_its_reason() {
+        let path = || PathBuf::from("/sys/kernel/tracing/available_filter_functions");
+        for (error, text) in [
+            (ListError::NotMounted, "tracefs is not mounted"),
+            (
+                ListError::Refused(path()),
+                "/sys/kernel/tracing/available_filter_functions is refused: lockdown or missing privilege",
+            ),
+            (
+                ListError::Unreadable(path(), ErrorKind::OutOfMemory.into()),
+                "cannot read /sys/kernel/tracing/available_filter_functions: out of memory",
+            ),
+        ] {
+            assert_eq!(error.to_string(), text);
+        }
+    }
+}

@@ -458,16 +458,20 @@ ffffffff81a00100 t
     fn hidden_addresses_are_an_error_with_the_sysctl() {
         let directory = std::env::temp_dir().join(format!("whither-kallsyms-{}", std::process::id()));
         let source = Source::new(&directory);
-        assert!(matches!(source.symbols(), Err(SymbolsError::Unreadable(..))));
+        let path = directory.join("kallsyms").display().to_string();
+        let said = || source.symbols().err().unwrap().to_string();
+        assert_eq!(said(), format!("cannot read {path}: No such file or directory (os error 2)"));
         std::fs::create_dir_all(directory.join("sys/kernel")).unwrap();
         std::fs::write(directory.join("kallsyms"), "0000000000000000 T _text\n0000000000000000 T ip_rcv\n").unwrap();
         let hidden = source.addresses(&NameSet::new(["ip_rcv"])).unwrap_err();
-        assert!(matches!(hidden, SymbolsError::Hidden(None)) && hidden.hint().is_none());
+        assert_eq!(hidden.to_string(), "all addresses in /proc/kallsyms are zero: CAP_SYSLOG is missing");
+        assert_eq!(hidden.hint(), None);
         std::fs::write(directory.join("sys/kernel/kptr_restrict"), "2\n").unwrap();
         let hidden = source.symbols().err().unwrap();
+        assert_eq!(hidden.to_string(), "all addresses in /proc/kallsyms are zero, because kernel.kptr_restrict is 2");
         assert_eq!(hidden.hint(), Some("sysctl kernel.kptr_restrict=1"));
         std::fs::write(directory.join("kallsyms"), "").unwrap();
-        assert!(matches!(source.symbols(), Err(SymbolsError::Empty(_))));
+        assert_eq!(said(), format!("{path} has no symbols"));
         std::fs::remove_dir_all(&directory).unwrap();
     }
 }

@@ -76,6 +76,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_not_known_is_said() {
+        for (error, text) in [
+            (NoLanding::Processor, "this is done on x86_64 only"),
+            (NoLanding::Hidden, "the kernel does not show its native code (CAP_SYSLOG)"),
+            (NoLanding::Unknown, "its native code begins in a way that is not known"),
+            (NoLanding::Kernel(io::ErrorKind::NotFound.into()), "entity not found"),
+        ] {
+            assert_eq!(error.to_string(), text);
+        }
+    }
+
+    #[test]
     fn the_frame_is_found_in_every_prologue() {
         let nop5 = [0x0f, 0x1f, 0x44, 0x00, 0x00];
         let call = [0xe8, 0x55, 0x48, 0x89, 0xe5];

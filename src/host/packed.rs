@@ -85,13 +85,17 @@ fn unpack(format: &'static str, reader: impl Read) -> Result<Vec<u8>, PackedErro
 }
 
 fn xz(bytes: &[u8]) -> Result<Vec<u8>, PackedError> {
+    let ends_early = || PackedError::Unpack("xz", "it ends early".into());
     let mut decoder = xz4rust::XzDecoder::in_heap_with_alloc_dict_size(1 << 20, WINDOW);
     let mut out = Vec::new();
     let mut chunk = vec![0; 256 << 10];
     let mut at = 0;
     loop {
         let done = decoder.decode(&bytes[at..], &mut chunk);
-        let done = done.map_err(|error| PackedError::Unpack("xz", error.to_string()))?;
+        let done = done.map_err(|error| match error {
+            xz4rust::XzError::NeedsLargerInputBuffer => ends_early(),
+            error => PackedError::Unpack("xz", error.to_string()),
+        })?;
         let (read, written) = (done.input_consumed(), done.output_produced());
         at += read;
         out.extend_from_slice(&chunk[..written]);
@@ -102,7 +106,7 @@ fn xz(bytes: &[u8]) -> Result<Vec<u8>, PackedError> {
             return Ok(out);
         }
         if read == 0 && written == 0 {
-            return Err(PackedError::Unpack("xz", "it ends early".into()));
+            return Err(ends_early());
         }
     }
 }
@@ -156,7 +160,8 @@ fn first_file(tar: &[u8]) -> Result<&[u8], PackedError> {
         for &digit in digits {
             let value =
                 digit.checked_sub(b'0').filter(|value| *value < 8).ok_or_else(|| damaged("a size is no number"))?;
-            size = size.checked_mul(8).ok_or_else(|| damaged("a size is too large"))? + u64::from(value);
+            // Twelve digits at most.
+            size = size * 8 + u64::from(value);
         }
         let begin = at + BLOCK;
         let end = usize::try_from(size).ok().and_then(|size| begin.checked_add(size));
@@ -229,21 +234,33 @@ mod tests {
 
     #[test]
     fn what_is_refused_is_said() {
-        let check = |bytes: Vec<u8>, words: &str| {
-            let error = btf(bytes).unwrap_err().to_string();
-            assert!(error.contains(words), "{error}");
-        };
-        check(Vec::new(), "packed by gzip or xz");
-        check(b"hello".to_vec(), "raw BTF");
-        check(elf(b".BTF.ext"), "no .BTF section");
+        let check = |bytes: Vec<u8>, text: &str| assert_eq!(btf(bytes).unwrap_err().to_string(), text);
+        let formats =
+            "raw BTF, an ELF file with a .BTF section, or one of them packed by gzip or xz, or in a tar archive";
+        check(Vec::new(), &format!("this is not {formats}"));
+        check(b"hello".to_vec(), &format!("this is not {formats}"));
+        check(elf(b".BTF.ext"), "this ELF file has no .BTF section");
         let mut image = vec![0; 1024];
         image[0x202..0x206].copy_from_slice(b"HdrS");
-        check(image, "extract-vmlinux");
-        check(gzip(TYPES)[..20].to_vec(), "gzip data is damaged");
-        check(tar(b""), "holds no file");
+        let text = "this is a boot image; take its vmlinux (scripts/extract-vmlinux of the kernel)";
+        check(image, &format!("{text}, {formats}"));
+        check(tar(b""), "this archive holds no file");
+        let with_size = |size: &[u8]| {
+            let mut archive = tar(TYPES);
+            archive[512 + 124..512 + 136].fill(0);
+            archive[512 + 124..512 + 124 + size.len()].copy_from_slice(size);
+            archive
+        };
+        check(with_size(b"12x"), "the tar data is damaged: a size is no number");
+        check(with_size(b"777777777777"), "the tar data is damaged: it ends early");
         let packed = include_bytes!("../../tests/packed/types.xz");
-        check(packed[..packed.len() - 20].to_vec(), "damaged");
-        check(vec![0x28, 0xb5, 0x2f, 0xfd, 0x24], "zstd -d");
+        check(packed[..packed.len() - 20].to_vec(), "the xz data is damaged: it ends early");
+        let text = "this is packed by zstd, which is not read: unpack it (zstd -d) to";
+        check(vec![0x28, 0xb5, 0x2f, 0xfd, 0x24], &format!("{text} {formats}"));
+        let cut = btf(gzip(TYPES)[..20].to_vec()).unwrap_err().to_string();
+        assert!(cut.starts_with("the gzip data is damaged: "), "{cut}");
+        // Nobody unpacks that much for a test.
+        assert_eq!(PackedError::TooLarge.to_string(), "this unpacks to more than 1 GiB");
     }
 
     #[test]

@@ -70,8 +70,8 @@ pub struct Place {
 ///
 /// Fails where programs of this type cannot be loaded, or not read memory that way.
 pub fn resolve(names: &[String], reading: Reading) -> io::Result<Vec<Option<Place>>> {
-    if let Some(name) = names.iter().find(|name| name.len() >= NAME || name.as_bytes().contains(&0)) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("`{name}` is too long a name")));
+    if names.iter().any(|name| name.len() >= NAME || name.as_bytes().contains(&0)) {
+        return Err(io::ErrorKind::InvalidInput.into());
     }
     let entries = names.len().next_multiple_of(BATCH).max(BATCH);
     let mut table = vec![0; entries * ENTRY];
@@ -96,7 +96,7 @@ pub fn resolve(names: &[String], reading: Reading) -> io::Result<Vec<Option<Plac
     for first in (0..entries).step_by(BATCH) {
         bpf::run_syscall(loaded.as_fd(), &mut ((first * ENTRY / 8) as u32).to_ne_bytes())?;
         if first == 0 && clock::thread_time().saturating_sub(begin) > SLOW {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "this kernel looks names up one by one"));
+            return Err(io::ErrorKind::TimedOut.into());
         }
     }
     bpf::map_lookup(map.as_fd(), 0, &mut table)?;
@@ -212,11 +212,11 @@ impl Targets {
         let limits: Vec<u64> =
             places.split_off(self.functions.len()).iter().map(|p| p.map_or(0, |p| p.address)).collect();
         if limits[0] == 0 {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "kernel addresses are hidden"));
+            return Err(io::ErrorKind::PermissionDenied.into());
         }
         let is_text = |address: u64| (limits[0]..limits[1]).contains(&address) && !limits[2..].contains(&address);
         if !controls.iter().flatten().any(|place| is_traceable(place, arch, is_text)) {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "no function looks traceable"));
+            return Err(io::ErrorKind::Unsupported.into());
         }
         let mut places = places.into_iter();
         self.retain(|f| {

@@ -404,3 +404,32 @@ fn scope(args: &Args, roots: &Roots) -> Result<(Option<u32>, Option<u32>), HostE
     };
     Ok((Some(netns), Some(ifindex)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let denied = || io::Error::from_raw_os_error(libc::EPERM);
+        let check = |error: HostError, text: &str, hint: Option<&str>| {
+            assert_eq!((error.to_string().as_str(), error.hint()), (text, hint));
+        };
+        check(HostError::Pattern("no end".into()), "--filter-func is no regular expression: no end", None);
+        check(
+            HostError::Btf(LoadError::NoTypes("veth".into())),
+            "module `veth` comes without types (kernels before 5.11 have none)",
+            None,
+        );
+        check(
+            HostError::Helpers(format!("programs cannot be listed: {}", denied())),
+            "--filter-track-bpf-helpers: programs cannot be listed: Operation not permitted (os error 1)",
+            None,
+        );
+        check(
+            HostError::IfnameInode,
+            "--filter-ifname cannot look into a network namespace that is given as inode:NUMBER",
+            Some("name the namespace by a path, such as /proc/PID/ns/net or /run/netns/NAME"),
+        );
+    }
+}

@@ -280,3 +280,22 @@ impl Targets {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_has_its_reason() {
+        for (why, text) in [
+            (LeftOut::Position(6), "the skb is parameter 6; only the first five are looked at"),
+            (LeftOut::OnStack, "the skb is passed on the stack"),
+            (LeftOut::Ambiguous, "several functions have this name, with the skb in different places"),
+            (LeftOut::NotTraceable, "not in the list of traceable functions: inlined or marked notrace"),
+            (LeftOut::NoSymbol, "not in kallsyms: inlined everywhere"),
+            (LeftOut::Btf(BtfError::NoSuchType(TypeId(9))), "there is no BTF type 9, though it is referred to"),
+        ] {
+            assert_eq!(why.to_string(), text);
+        }
+    }
+}

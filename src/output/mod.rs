@@ -101,7 +101,7 @@ pub fn open(args: &Args, stop: &Arc<Stop>) -> io::Result<Box<dyn Write>> {
         max_days: args.output_file_max_age,
         compress: args.output_file_compress,
     };
-    Ok(Box::new(RotatingFile::open(path, rotation, stop.hangups())?))
+    Ok(Box::new(RotatingFile::open(path, rotation, stop.hangups(), |text| eprintln!("{text}"))?))
 }
 
 /// Why no more events are wanted.

@@ -32,6 +32,9 @@ pub(super) struct Rotation {
     pub compress: bool,
 }
 
+/// Tells the user.
+pub(super) type Say = fn(&str);
+
 /// A file that rotates. Whole lines must be given to [`Write::write`]: it rotates only between two pieces.
 pub(super) struct RotatingFile {
     path: PathBuf,
@@ -43,6 +46,7 @@ pub(super) struct RotatingFile {
     rotation: Rotation,
     cleaner: Option<(Sender<()>, JoinHandle<()>)>,
     said_failure: bool,
+    say: Say,
     /// Changes when the file is to be opened again, and what it was last.
     hangups: Arc<AtomicU32>,
     seen_hangups: u32,
@@ -50,7 +54,7 @@ pub(super) struct RotatingFile {
 
 impl RotatingFile {
     /// Opens `path` for appending; creates it, and its directory, if it is not there.
-    pub fn open(path: &Path, rotation: Rotation, hangups: Arc<AtomicU32>) -> io::Result<RotatingFile> {
+    pub fn open(path: &Path, rotation: Rotation, hangups: Arc<AtomicU32>, say: Say) -> io::Result<RotatingFile> {
         if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
             DirBuilder::new().recursive(true).mode(0o755).create(dir)?;
         }
@@ -64,6 +68,7 @@ impl RotatingFile {
             rotation,
             cleaner: None,
             said_failure: false,
+            say,
             seen_hangups: hangups.load(Ordering::SeqCst),
             hangups,
         })
@@ -78,7 +83,8 @@ impl RotatingFile {
                 self.file = file;
             }
             Err(error) => {
-                eprintln!("warning: {} cannot be opened again, the old file goes on: {error}", self.path.display());
+                let path = self.path.display();
+                (self.say)(&format!("warning: {path} cannot be opened again, the old file goes on: {error}"));
             }
         }
     }
@@ -117,9 +123,9 @@ impl RotatingFile {
             return;
         }
         if self.cleaner.is_none() {
-            let (path, rotation) = (self.path.clone(), self.rotation);
+            let (path, rotation, say) = (self.path.clone(), self.rotation, self.say);
             let (sender, work) = channel();
-            let thread = thread::Builder::new().name("rotate".into()).spawn(move || clean(&path, rotation, &work));
+            let thread = thread::Builder::new().name("rotate".into()).spawn(move || clean(&path, rotation, &work, say));
             self.cleaner = thread.ok().map(|thread| (sender, thread));
         }
         if let Some((sender, _)) = &self.cleaner {
@@ -141,7 +147,7 @@ impl Write for RotatingFile {
                 // Better a file that is too large than lines that are lost; the next try is one file's size away.
                 self.size = Some(0);
                 if !std::mem::replace(&mut self.said_failure, true) {
-                    eprintln!("warning: {} cannot be rotated and grows on: {error}", self.path.display());
+                    (self.say)(&format!("warning: {} cannot be rotated and grows on: {error}", self.path.display()));
                 }
             }
         }
@@ -231,11 +237,11 @@ fn is_time(text: &[u8]) -> bool {
 }
 
 /// The life of the thread: cleans up after each rotation; several that happened meanwhile are one.
-fn clean(path: &Path, rotation: Rotation, work: &Receiver<()>) {
+fn clean(path: &Path, rotation: Rotation, work: &Receiver<()>, say: Say) {
     while work.recv().is_ok() {
         while work.try_recv().is_ok() {}
         if let Err(error) = clean_once(path, rotation, now_millis()) {
-            eprintln!("warning: old files of {} stay as they are: {error}", path.display());
+            say(&format!("warning: old files of {} stay as they are: {error}", path.display()));
         }
     }
 }
@@ -282,6 +288,7 @@ fn compress(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::io::Read;
+    use std::sync::Mutex;
 
     use flate2::read::GzDecoder;
 
@@ -316,10 +323,23 @@ mod tests {
         }
     }
 
+    static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+    fn said(text: &str) {
+        SAID.lock().unwrap().push(text.to_owned());
+    }
+
+    /// What was said of files in this directory, and no more.
+    fn said_of(dir: &Dir) -> Vec<String> {
+        let dir = dir.0.display().to_string();
+        let of_it = SAID.lock().unwrap().extract_if(.., |text| text.contains(&dir)).collect::<Vec<String>>();
+        of_it.into_iter().map(|text| text.replace(&dir, "DIR")).collect()
+    }
+
     const KEEP_ALL: Rotation = Rotation { max_bytes: 20, max_backups: 0, max_days: 0, compress: false };
 
     fn write(file: &Path, rotation: Rotation, lines: &[&str]) {
-        let mut file = RotatingFile::open(file, rotation, Arc::default()).unwrap();
+        let mut file = RotatingFile::open(file, rotation, Arc::default(), said).unwrap();
         for line in lines {
             file.write_all(line.as_bytes()).unwrap();
         }
@@ -380,7 +400,7 @@ mod tests {
         let dir = Dir::new("reopen");
         let file = dir.0.join("trace.log");
         let hangups = Arc::new(AtomicU32::new(0));
-        let mut output = RotatingFile::open(&file, KEEP_ALL, hangups.clone()).unwrap();
+        let mut output = RotatingFile::open(&file, KEEP_ALL, hangups.clone(), said).unwrap();
         output.write_all(b"1\n").unwrap();
         fs::rename(&file, dir.0.join("old")).unwrap();
         output.write_all(b"2\n").unwrap();
@@ -396,11 +416,14 @@ mod tests {
         output.write_all(b"5\n").unwrap();
         fs::rename(whole.with_extension("moved"), &whole).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "3\n4\n5\n");
+        let text = "warning: DIR/trace.log cannot be opened again, the old file goes on: No such file or directory \
+                    (os error 2)";
+        assert_eq!(said_of(&dir), [text]);
     }
 
     #[test]
     fn a_device_is_never_renamed() {
-        let mut file = RotatingFile::open(Path::new("/dev/null"), KEEP_ALL, Arc::default()).unwrap();
+        let mut file = RotatingFile::open(Path::new("/dev/null"), KEEP_ALL, Arc::default(), said).unwrap();
         for _ in 0..10 {
             file.write_all(b"0123456789").unwrap();
         }
@@ -409,6 +432,32 @@ mod tests {
 
     #[test]
     fn a_directory_that_cannot_be_made_is_an_error() {
-        assert!(RotatingFile::open(Path::new("/dev/null/x/trace.log"), KEEP_ALL, Arc::default()).is_err());
+        assert!(RotatingFile::open(Path::new("/dev/null/x/trace.log"), KEEP_ALL, Arc::default(), said).is_err());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_renamed_grows_on() {
+        let dir = Dir::new("stays");
+        let file = dir.0.join("trace.log");
+        let mut output = RotatingFile::open(&file, KEEP_ALL, Arc::default(), said).unwrap();
+        // Somebody else has moved it.
+        fs::remove_file(&file).unwrap();
+        for _ in 0..9 {
+            output.write_all(b"0123456789").unwrap();
+        }
+        assert_eq!(output.file.metadata().unwrap().len(), 90);
+        let text = "warning: DIR/trace.log cannot be rotated and grows on: No such file or directory (os error 2)";
+        assert_eq!(said_of(&dir), [text], "once is enough");
+    }
+
+    #[test]
+    fn old_files_that_cannot_be_looked_at_stay() {
+        let dir = Dir::new("unseen");
+        let (done, work) = channel();
+        done.send(()).unwrap();
+        drop(done);
+        clean(&dir.0.join("trace.log"), KEEP_ALL, &work, said);
+        let text = "warning: old files of DIR/trace.log stay as they are: No such file or directory (os error 2)";
+        assert_eq!(said_of(&dir), [text]);
     }
 }

@@ -134,3 +134,25 @@ impl fmt::Display for Maps {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The recorded hosts have no map functions.
+    #[test]
+    fn a_plan_tells_where_values_are() {
+        let spot = Spot { offset: 0, size: 4 };
+        let found = |key| Value::Found { params: 2, key };
+        let calls = (1..).zip([Value::None, Value::Given, found(None), found(Some(48))]);
+        let calls = calls.map(|(target, value)| Call { target, value }).collect();
+        let maps = Maps { id: TypeId(1), name: spot, numbers: [spot; 4], calls };
+        let text = "\
+map      target 1, no value
+map      target 2, value is argument 3
+map      target 3, value is the result
+map      target 4, value is in the result
+";
+        assert_eq!(maps.to_string(), text);
+    }
+}

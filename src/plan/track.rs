@@ -270,6 +270,21 @@ mod tests {
     use crate::host::life::LIFE;
 
     #[test]
+    fn a_plan_tells_what_hooks_are_for() {
+        let texts = [
+            (Does::Copies, "copies"),
+            (Does::Expands, "gets another buffer"),
+            (Does::Dies, "begins to end"),
+            (Does::Releases, "releases the data"),
+            (Does::Frees, "frees"),
+            (Does::FreesIf, "frees if asked to"),
+            (Does::TakesFrame, "takes a frame"),
+            (Does::FreesMemory, "frees any memory"),
+        ];
+        texts.iter().for_each(|(does, text)| assert_eq!(does.to_string(), *text));
+    }
+
+    #[test]
     fn what_every_function_does_is_known() {
         for name in LIFE {
             assert!(does(name).is_some(), "{name}");

@@ -330,10 +330,21 @@ fn what_is_no_capture_is_refused() {
     refused("text", b"hello, world, this is no capture", not);
     refused("header", &pcap(Order::Little, 0xa1b2_c3d4, 0, ETHERNET, &[])[..20], not);
     refused("section", &[0x0a, 0x0d, 0x0d, 0x0a, 28, 0, 0, 0, 1, 2, 3, 4], not);
-    let sll = pcap(Order::Little, 0xa1b2_c3d4, 0, SLL, &packets(RAW));
-    refused("sll", &sll, "packets start with a header of the interface `any` (LINUX_SLL), not with Ethernet or IP");
-    let other = pcap(Order::Little, 0xa1b2_c3d4, 0, 250, &packets(RAW));
-    refused("other", &other, "packets start with link type 250, not with Ethernet or IP");
+    for (link, what) in [
+        (0, "a header of BSD loopback (NULL)"),
+        (9, "a header of PPP"),
+        (105, "a header of IEEE 802.11"),
+        (108, "a header of OpenBSD loopback (LOOP)"),
+        (SLL, "a header of the interface `any` (LINUX_SLL)"),
+        (127, "a header of radiotap and IEEE 802.11"),
+        (187, "a header of Bluetooth"),
+        (249, "a header of USB"),
+        (250, "link type 250"),
+        (276, "a header of the interface `any` (LINUX_SLL2)"),
+    ] {
+        let file = pcap(Order::Little, 0xa1b2_c3d4, 0, link, &packets(RAW));
+        refused(&format!("link-{link}"), &file, &format!("packets start with {what}, not with Ethernet or IP"));
+    }
     let mut old = pcap(Order::Little, 0xa1b2_c3d4, 0, ETHERNET, &[]);
     old[4] = 1;
     refused("old", &old, "the file is of another version than 2");

@@ -6,6 +6,7 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use whither::decode::decode;
@@ -143,4 +144,31 @@ fn number(text: &str) -> u64 {
         Some(hex) => u64::from_str_radix(hex, 16).expect("hex"),
         None => text.parse().expect("a number"),
     }
+}
+
+#[test]
+fn a_failure_to_write_is_told_once() {
+    struct Full;
+    impl io::Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::Error::from_raw_os_error(28))
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let layout = Layout::new(&Field::ALL, Identity::Index);
+    let names = Names::fixed(&[], Reasons::new([], []), Interfaces::fixed([]));
+    let notes = Buffer::default();
+    let settings = Settings { is_terminal: false, ..Settings::new(&args("whither")) };
+    let mut lines = Lines::with_notes(settings, names, Box::new(Full), Box::new(notes.clone()));
+    let record = vec![0; layout.size() as usize];
+    for _ in 0..3 {
+        assert!(lines.event(&decode(&record, &layout).expect("a whole record")).is_continue());
+    }
+    assert_eq!(lines.finish().dropped, 3);
+    let text =
+        "warning: lines cannot be written: No space left on device (os error 28); trying again, some may be dropped\n";
+    assert_eq!(notes.text(), text);
 }

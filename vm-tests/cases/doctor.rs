@@ -28,7 +28,9 @@ fn run(vm: &Guest) -> Result<()> {
     for way in ["kprobe-multi", "kprobe", "fentry"].into_iter().take_while(|way| *way != backend) {
         ensure!(!works(way), "`{way}` works and is not taken\n{doctor}");
     }
-    ensure!(works("tracepoint") && works("types of the kernel"), "what every host has is missing\n{doctor}");
+    for check in ["types of the kernel", "addresses of functions", "other network namespaces", "tracepoint"] {
+        ensure!(works(check), "every host has this: {check}\n{doctor}");
+    }
     let table = vm.whither("doctor").start_when(&|| true)?.wait()?;
     ensure!(table.stdout.contains(said), "the table does not say the same\n{table}");
     let alone = vm.whither("doctor").unprivileged().finish()?;

@@ -23,7 +23,7 @@ fn run(vm: &Guest) -> Result<()> {
     let line = |name: &str| some.stdout.lines().find(|line| line.starts_with(name)).unwrap_or_default();
     ensure!(some.stdout.lines().count() == 4, "not three functions\n{some}");
     ensure!(line("ip_generic_getfrag").contains("parameter 6"), "why not?\n{some}");
-    ensure!(line("vprintk").contains("no parameter"), "why not?\n{some}");
+    ensure!(line("vprintk").contains("no parameter is a `struct sk_buff *`"), "why not?\n{some}");
     vm.whither("funcs nosuch").finish()?.expect_refusal(1, &["no function's whole name matches `nosuch`"])?;
     vm.expect_nothing_left(&before, super::signals_leave_nothing::SOON)
 }

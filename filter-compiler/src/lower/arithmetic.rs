@@ -5,8 +5,11 @@ use super::state::{Place, State, ethertype};
 use super::transport::IP6_HEADER;
 use super::{Lower, ip_protocol, link_protocol};
 use crate::ast::*;
-use crate::error::{Error, ErrorKind, Limit, Span};
+use crate::error::{Error, ErrorKind, Span};
 use crate::graph::{Base, Comparison, Operand, Size, Test, Value, ValueId};
+
+/// What classic BPF has for intermediate results.
+const CELLS: usize = 16;
 
 /// A number, and what has to hold before its bytes may be loaded.
 type Guarded = (ValueId, Vec<Formula>);
@@ -16,10 +19,6 @@ impl Lower<'_> {
         let (left, mut parts) = self.arithmetic(state, &relation.left)?;
         let (right, guards) = self.arithmetic(state, &relation.right)?;
         parts.extend(guards);
-        // One side waits in a cell while the other is computed.
-        if self.cells(left).min(self.cells(right)) >= Limit::Registers.max() {
-            return Err(self.error(ErrorKind::TooLarge(Limit::Registers)));
-        }
         let right = Operand::Value(right);
         let (op, negate) = match relation.op {
             Relop::Equal => (Comparison::Equal, false),
@@ -65,9 +64,8 @@ impl Lower<'_> {
                     self.indexed(state, protocol, index, guards, size, part.span)?
                 }
             };
-            if self.cells(guarded.0) > Limit::Registers.max() {
-                return Err(self.error_at(part.span, ErrorKind::TooLarge(Limit::Registers)));
-            }
+            // Each further cell takes twice the operators, and `Limit::Operators` is far below 2^16.
+            debug_assert!(self.values.cells(guarded.0) < CELLS);
             done.push(guarded);
         }
         Ok(done.pop().unwrap_or_else(|| (self.values.constant(0), Vec::new())))
@@ -172,10 +170,5 @@ impl Lower<'_> {
             None => index,
         };
         self.load(Base::Index(sum), constant, size)
-    }
-
-    /// How many cells are in use at a time while the value is computed, its own excluded.
-    fn cells(&self, value: ValueId) -> usize {
-        self.values.cells(value)
     }
 }
