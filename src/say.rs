@@ -564,6 +564,17 @@ mod tests {
              debug: all capabilities stay: Operation not permitted (os error 1)\n"
         );
         assert!(said(true, |say| say.stage("loading")).starts_with("debug: loading: "));
+    }
+
+    #[test]
+    fn progress_is_for_terminals() {
+        assert_eq!(said(false, |say| say.progress(5, 9)), "");
+        let out = Said::default();
+        let say = Say { terminal: true, ..Say::to(Box::new(out.clone()), false) };
+        say.progress(5, 9);
+        say.listening();
+        let shown = String::from_utf8(out.0.take()).expect("UTF-8");
+        assert_eq!(shown, "\r\x1b[KAttaching 5 of 9\r\x1b[KListening for events..\n");
         assert_eq!(said(false, |say| say.status("12 events")), "\r\x1b[K12 events");
     }
 }

@@ -264,7 +264,7 @@ const DEV: u64 = 0xffff_8880_0200_0000;
 const HEAD: u64 = 0xffff_8880_0300_0000;
 
 #[test]
-fn truth() -> Result<(), Error> {
+fn conditions_hold_as_in_c() -> Result<(), Error> {
     let btf = kernel();
     let mut memory = Memory::default();
     let offset = |chain| u64::from(btf.path("sk_buff", chain).unwrap().leaf.offset);

@@ -1,5 +1,8 @@
 //! What README says of flags is true.
 
+#[path = "support/sources.rs"]
+mod sources;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -77,6 +80,30 @@ fn the_table_has_every_flag_of_pwru_and_every_case_exists() {
     let flags: BTreeSet<String> =
         cli::definition().get_arguments().filter_map(|arg| arg.get_long().map(str::to_owned)).collect();
     assert!(wanted.is_subset(&flags), "{:?} cannot be typed", wanted.difference(&flags).collect::<Vec<_>>());
+}
+
+/// The table of pwru's mistakes names cases and tests, each of which is there.
+#[test]
+fn what_shows_a_mistake_of_pwru_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(root.join("README.md")).expect("README.md is text");
+    let section =
+        readme.split("\n## ").find(|section| section.starts_with("What pwru gets wrong")).expect("the section");
+    let cases = std::fs::read_to_string(root.join("vm-tests/cases/mod.rs")).expect("the cases are listed");
+    let sources: Vec<(String, String)> =
+        ["src", "tests"].iter().flat_map(|place| sources::under(place, "rs")).collect();
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() > 10, "the table is not found");
+    for row in rows {
+        let proof = row.trim_end_matches(" |").rsplit(" | ").next().expect("a row has cells");
+        for name in proof.split(", ") {
+            let test = format!("#[test]\nfn {name}(");
+            let is_test =
+                |(_, text): &(String, String)| text.contains(&test) || text.contains(&test.replace('\n', "\n    "));
+            let is_there = cases.contains(&format!("    {name},\n")) || sources.iter().any(is_test);
+            assert!(is_there, "no case and no test is named {name}: {row}");
+        }
+    }
 }
 
 /// `BLESS=1 cargo test --test readme` writes the table.

@@ -285,6 +285,28 @@ impl Targets {
 mod tests {
     use super::*;
 
+    /// `f(int, struct sk_buff *, int, struct sk_buff *)`.
+    #[test]
+    fn of_two_skbs_the_first_is_followed() {
+        let params = [[0, 1], [0, 3], [0, 1], [0, 3]].concat();
+        let types = [
+            &[0, 1 << 24, 4, 1 << 24 | 32][..],
+            &[1, 4 << 24, 8],
+            &[0, 2 << 24, 2],
+            &[&[0, 13 << 24 | 4, 0][..], &params].concat(),
+            &[9, 12 << 24, 4],
+        ]
+        .concat();
+        let length = 4 * types.len() as u32;
+        let words = [0x0001_eb9f, 24, 0, length, length, 11].into_iter().chain(types);
+        let bytes: Vec<u8> = words.flat_map(u32::to_le_bytes).chain(*b"\0sk_buff\0f\0").collect();
+        let btf = Btf::parse(bytes, "").expect("it has the form of BTF");
+        let mut targets = Targets::default();
+        targets.find(&btf, &Finder::new(&btf, Arch::X86_64), None, |_| true);
+        let found = targets.functions.first().expect("it has an skb");
+        assert_eq!((&*found.name, found.skb_arg, found.skb_register), ("f", 2, 1));
+    }
+
     #[test]
     fn what_is_left_out_has_its_reason() {
         for (why, text) in [

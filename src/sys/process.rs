@@ -138,3 +138,16 @@ pub fn hear_all_namespaces(socket: &OwnedFd) -> io::Result<()> {
         unsafe { libc::setsockopt(socket.as_raw_fd(), SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, value.cast(), size) };
     super::check(done.into()).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::resource::{Resource, getrlimit};
+
+    #[test]
+    fn the_hard_limit_of_open_files_stays() {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        assert_eq!(raise_nofile().unwrap(), hard);
+        assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (hard, hard));
+    }
+}

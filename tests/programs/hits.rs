@@ -1,6 +1,6 @@
 //! What programs send for one skb, on every kind of kernel and by every way in.
 
-use whither::decode::{Function, Network, Ports};
+use whither::decode::{Function, Network, Ports, Tuple};
 use whither::record::{Dump, Field};
 
 use super::machine::{self, STACK_FRAMES, Surroundings};
@@ -536,6 +536,17 @@ fn a_reader_that_waits_is_woken() {
     assert!(rig.hit_with("ip_rcv", &Skb::frame(&datagram(), 64), &around).outcome.woken);
 }
 
+/// An skb that has no bytes yet, or none any more.
+#[test]
+fn without_a_filter_an_skb_without_bytes_is_told() {
+    everywhere("", |rig, hit| {
+        let mut skb = Skb::frame(&datagram(), 64);
+        skb.tail = usize::from(skb.network_header);
+        let hit = hit(&skb);
+        assert!(hit.event.is_some_and(|event| event.tuple == Tuple::default()), "{}", rig.programs);
+    });
+}
+
 /// A function may be called with NULL, or with a pointer that leads nowhere.
 #[test]
 fn an_skb_that_is_none_does_no_harm() {
@@ -658,4 +669,8 @@ fn the_packet_inside_a_tunnel_is_filtered() {
     check("--filter-tunnel-pcap-l3 'udp[8:4] = 0x68656c6c and len = 33'", [true, true, true]);
     check("--filter-tunnel-pcap-l2 'ip src 10.0.0.1' --filter-tunnel-pcap-l3 'dst port 5001'", [true, false, true]);
     check("--filter-tunnel-pcap-l2 'ether proto 0x86dd' --filter-tunnel-pcap-l3 udp", [false, false, true]);
+    // An expression that means nothing without an Ethernet header filters, and so does what is behind it.
+    let link = "ether host 02:00:00:00:00:01";
+    check(&format!("--filter-tunnel-pcap-l2 'udp port 5001' {link}"), [true, false, true]);
+    check(&format!("--filter-tunnel-pcap-l2 'udp port 5002' {link}"), [false, false, true]);
 }

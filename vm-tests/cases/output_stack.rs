@@ -25,8 +25,15 @@ fn run(vm: &Guest) -> Result<()> {
             Ok(trace) => trace,
             Err(_) => vm.trace(&format!("--backend {backend} --filter-func {function} --output-stack --output-caller udp dst port 5001"))?,
         };
-        net.udp("10.0.0.2:5001", 10, 1)?;
+        net.udp("10.0.0.2:5001", 10, 3)?;
         let ended = trace.stop()?;
+        let is_event = |line: &&str| line.contains("->10.0.0.2:5001(udp)");
+        let all: Vec<&str> = ended.stdout.lines().skip(1).collect();
+        let events = all.iter().filter(|line| is_event(line)).count();
+        // Behind each of them stands a frame, equal as the stacks are.
+        let alone = all.windows(2).filter(|pair| is_event(&pair[0]) && is_event(&pair[1])).count();
+        let last = all.last().is_some_and(is_event);
+        ensure!(events >= 3 && alone == 0 && !last, "{backend}: {alone} of {events} events have no stack\n{ended}");
         let mut lines = ended.stdout.lines().skip_while(|line| !line.starts_with("0x"));
         let first = lines.next().ok_or_else(|| format!("{backend}: no line\n{ended}"))?;
         ensure!(first.trim_end().ends_with(&format!(" {caller}")), "{backend}: the caller is not {caller}: {first}");
