@@ -443,10 +443,14 @@ fn drop_reason(out: &mut Vec<u8>, reason: u32, names: &Names) {
     out.push(b')');
 }
 
+/// No function is larger. What is further behind a symbol belongs to something that is not in the table.
+const LARGEST: u64 = 1 << 20;
+
 /// Appends the name of the symbol at or before `address`, or the address if there is none.
 fn symbol(out: &mut Vec<u8>, address: u64, names: &Names) {
     let start = out.len();
-    if !names.symbols.write_nearest(address, out) {
+    let is_far = names.symbols.offset(address).is_some_and(|offset| offset >= LARGEST);
+    if is_far || !names.symbols.write_nearest(address, out) {
         out.truncate(start);
         out.extend_from_slice(b"0x");
         hex(out, address);

@@ -3,7 +3,7 @@
 use crate::names::{Names, Symbols};
 
 use super::number::hex;
-use super::symbol;
+use super::{LARGEST, symbol};
 
 /// How a program was entered that unwound its stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,21 +45,13 @@ pub(super) fn traced<'f>(frames: &'f [u64], entry: Entry, function: &[u8], symbo
     frames.get(skip..).unwrap_or_default()
 }
 
-/// No function is larger. What is further behind a symbol belongs to something that is not in the table.
-const LARGEST: u64 = 1 << 20;
-
 /// Appends a frame: `symbol+0xOFFSET`, and ` [module]` if it is in one; without the offset at the start of a function.
 ///
 /// All frames but the innermost are addresses behind a call, which can be the end of the function.
 pub(super) fn frame(out: &mut Vec<u8>, address: u64, is_innermost: bool, names: &Names) {
     let inside = if is_innermost { address } else { address.saturating_sub(1) };
-    let offset = match names.symbols.offset(inside) {
-        Some(offset) if offset < LARGEST => offset,
-        Some(_) => {
-            out.extend_from_slice(b"0x");
-            return hex(out, address);
-        }
-        None => return symbol(out, address, names),
+    let Some(offset) = names.symbols.offset(inside).filter(|&offset| offset < LARGEST) else {
+        return symbol(out, address, names);
     };
     let start = out.len();
     symbol(out, inside, names);
