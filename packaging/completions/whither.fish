@@ -25,8 +25,8 @@ function __fish_whither_using_subcommand
 end
 
 complete -c whither -n "__fish_whither_needs_command" -l filter-func -d 'only functions whose whole name matches this regular expression' -r
-complete -c whither -n "__fish_whither_needs_command" -l kmods -d 'functions of these kernel modules too (Linux 5.11)' -r
-complete -c whither -n "__fish_whither_needs_command" -l all-kmods -d 'functions of all loaded kernel modules too (Linux 5.11)' -r
+complete -c whither -n "__fish_whither_needs_command" -l kmods -d 'functions of these kernel modules too, now or as soon as they are loaded (Linux 5.11)' -r
+complete -c whither -n "__fish_whither_needs_command" -l all-kmods -d 'functions of all kernel modules too, now or as soon as they are loaded (Linux 5.11)' -r
 complete -c whither -n "__fish_whither_needs_command" -l filter-non-skb-funcs -d 'functions without an skb, shown when they run on the stack of a matching one' -r
 complete -c whither -n "__fish_whither_needs_command" -l filter-trace-tc -d 'tc programs too (Linux 5.5)' -r
 complete -c whither -n "__fish_whither_needs_command" -l filter-trace-xdp -d 'XDP programs too, on entry and on exit (Linux 5.5)' -r

@@ -35,11 +35,11 @@ pub struct Args {
     #[arg(long, value_name = "REGEX", value_parser = maybe::<String>, default_value = "", help_heading = "Functions")]
     pub filter_func: Maybe<String>,
 
-    /// functions of these kernel modules too (Linux 5.11)
+    /// functions of these kernel modules too, now or as soon as they are loaded (Linux 5.11)
     #[arg(long, value_name = "NAMES", value_parser = checked_list, help_heading = "Functions")]
     pub kmods: Vec<String>,
 
-    /// functions of all loaded kernel modules too (Linux 5.11)
+    /// functions of all kernel modules too, now or as soon as they are loaded (Linux 5.11)
     #[arg(long, help_heading = "Functions")]
     pub all_kmods: bool,
 

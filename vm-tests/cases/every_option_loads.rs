@@ -23,6 +23,7 @@ const OPTIONS: &[&str] = &[
     "--buffer-size 64K",
     "--output-skb --output-skb-shared-info --output-stack --output-caller --output-tunnel",
     "--output-skb --output-skb-shared-info --output-stack --output-caller --output-tunnel --event-buffer perf",
+    "--output-bpfmap",
     "--filter-skb-expr 'skb->mark & 0xf0 && skb->dev->nd_net.net->ns.inum > 1'",
     "--filter-skb-expr '(unsigned long)skb->dev % 64 == 0 || skb->tstamp / -3 > skb->tstamp'",
     "--output-skb-metadata 'skb->dev->name,skb->cb,skb->mark,skb->pkt_type,skb->dev,&skb->len,skb'",
