@@ -27,7 +27,9 @@ impl fmt::Display for NoLanding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NoLanding::Processor => f.write_str("this is done on x86_64 only"),
-            NoLanding::Hidden => f.write_str("the kernel does not show its native code (CAP_SYSLOG)"),
+            NoLanding::Hidden => {
+                f.write_str("the kernel does not show its native code (CAP_SYSLOG, kernel.kptr_restrict below 2)")
+            }
             NoLanding::Unknown => f.write_str("its native code begins in a way that is not known"),
             NoLanding::Kernel(error) => error.fmt(f),
         }
@@ -79,7 +81,7 @@ mod tests {
     fn what_is_not_known_is_said() {
         for (error, text) in [
             (NoLanding::Processor, "this is done on x86_64 only"),
-            (NoLanding::Hidden, "the kernel does not show its native code (CAP_SYSLOG)"),
+            (NoLanding::Hidden, "the kernel does not show its native code (CAP_SYSLOG, kernel.kptr_restrict below 2)"),
             (NoLanding::Unknown, "its native code begins in a way that is not known"),
             (NoLanding::Kernel(io::ErrorKind::NotFound.into()), "entity not found"),
         ] {

@@ -21,7 +21,10 @@ pub struct ProgArray {
 
 impl fmt::Display for ProgArray {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "map `{}` (id {})", self.name.escape_debug(), self.id)
+        match &self.name[..] {
+            "" => write!(f, "map (id {})", self.id),
+            name => write!(f, "map `{}` (id {})", name.escape_debug(), self.id),
+        }
     }
 }
 

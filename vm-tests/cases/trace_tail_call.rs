@@ -53,12 +53,16 @@ fn in_tc(vm: &Guest, net: &Net) -> Result<()> {
         ensure!(line.contains(&id) && line.contains(" cls_bpf_classify"), "another program, or way to it: {line}");
     }
 
-    // The packet is known there when it is followed.
-    let trace = vm.trace("--filter-trace-tc --filter-track-skb --filter-func udp_rcv udp port 5001")?;
+    // The packet is known there when it is followed, and the stack begins there.
+    let trace = vm.trace("--filter-trace-tc --filter-track-skb --output-stack --filter-func udp_rcv udp port 5001")?;
     net.udp("10.0.0.2:5001", 100, 1)?;
     let ended = trace.stop()?;
     shown(&ended, "_lab_behind[bpf](tc)", "left0", 1)?;
     ensure!(ended.stdout.contains(" udp_rcv"), "it is not followed\n{ended}");
+    let mut stack = ended.stdout.lines().skip_while(|line| !line.contains("_lab_behind[bpf](tc)")).skip(1);
+    let frames = [stack.next().unwrap_or_default(), stack.next().unwrap_or_default()];
+    let is_whole = frames[0].contains("_lab_behind") && frames[1].contains("cls_bpf_classify+0x");
+    ensure!(is_whole, "the stack begins with {frames:?}\n{ended}");
     for (namespace, device) in [(&net.left, "left0"), (&net.right, "right0")] {
         namespace.sh(&format!("tc qdisc del dev {device} clsact"))?;
     }

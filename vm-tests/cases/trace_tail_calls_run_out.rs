@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::guest::bpf::{self, Packets};
 use crate::guest::{Case, Guest};
+use nix::sys::signal::Signal;
 
 pub const CASE: Case = Case { seconds: 240, ..Case::new(run) };
 
@@ -27,7 +28,12 @@ fn run(vm: &Guest) -> Result<()> {
     let front = bpf::load(Packets::Xdp, "lab_front", &bpf::tail_call(&arrays[0], DROP), true)?;
     net.right.sh(&format!("bpftool net attach xdp id {} dev right0", bpf::id_of(&front)?))?;
 
-    let trace = vm.trace("--filter-trace-xdp --filter-func none udp port 5001")?;
+    // One that is killed leaves all four to the next.
+    let before = vm.leftovers()?;
+    let arguments = "--filter-trace-xdp --filter-func none udp port 5001";
+    vm.trace(arguments)?.signal(Signal::SIGKILL)?;
+    vm.expect_nothing_left(&before, super::signals_leave_nothing::SOON)?;
+    let trace = vm.trace(arguments)?;
     let (_, arrived) = net.udp("10.0.0.2:5001", 100, 2)?;
     trace.wait_for_lines(10, Duration::from_secs(10))?;
     let first = trace.so_far();
@@ -35,6 +41,7 @@ fn run(vm: &Guest) -> Result<()> {
     trace.wait_until_said("`lab_chain4` (id", "by a breakpoint")?;
     let (_, later) = net.udp("10.0.0.2:5001", 100, 3)?;
     let ended = trace.stop()?;
+    vm.expect_nothing_left(&before, super::signals_leave_nothing::SOON)?;
     net.right.sh("bpftool net detach xdp dev right0")?;
     ensure!((arrived, later) == (2, 3), "{arrived} and {later} datagrams arrived\n{ended}");
     let count = |text: &str, name: &str| text.lines().filter(|line| line.contains(&format!("_{name}[bpf]"))).count();
