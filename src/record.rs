@@ -13,6 +13,9 @@ use std::fmt;
 /// headers and the TCP flags.
 pub const HEADER_BYTES: u32 = 80;
 
+/// As much as a record need carry of a packet that is IPv4 without options: both headers, with the TCP flags.
+pub const PLAIN_BYTES: u32 = 40;
+
 /// One field of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Field {
@@ -29,8 +32,9 @@ pub enum Field {
     /// u32. Records lost so far on this CPU (wraps): a step between two records of one CPU is a gap there.
     /// Always there.
     Lost,
-    /// u32. Captured bytes of the packet from its network header on; 0 if the network header is unknown. Says
-    /// how much of [`Field::Headers`] is packet; may exceed [`HEADER_BYTES`]. Always there.
+    /// u32. Captured bytes of the packet from its network header on, at most [`PLAIN_BYTES`] where no more were copied; 0
+    /// if the network header is unknown. Says how much of [`Field::Headers`] is packet; may exceed [`HEADER_BYTES`]. Always
+    /// there.
     HeaderLen,
     /// u64. `bpf_ktime_get_ns`: nanoseconds of CLOCK_MONOTONIC.
     Time,

@@ -164,7 +164,14 @@ fn whole_hosts() {
 
 fn features() -> Features {
     let no = || std::io::Error::from(std::io::ErrorKind::InvalidInput);
-    Features { ring_buffer: Ok(()), cast: Err(no()), read_kernel: Ok(()), cookie: Err(no()), fentry: Some(Ok(())) }
+    Features {
+        ring_buffer: Ok(()),
+        cast: Err(no()),
+        read_kernel: Ok(()),
+        cookie: Err(no()),
+        task: Ok(()),
+        fentry: Some(Ok(())),
+    }
 }
 
 #[test]

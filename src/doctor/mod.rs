@@ -265,6 +265,7 @@ mod tests {
             cast: Ok(7),
             read_kernel: Err(denied()),
             cookie: Err(io::Error::from_raw_os_error(libc::EINVAL)),
+            task: Ok(()),
             fentry: None,
         };
         let facts = Facts { lockdown: Some(Lockdown::Confidentiality), ..on("5.10.1") };

@@ -2,7 +2,7 @@
 
 use crate::btf::{Btf, Func, Struct};
 use crate::sys::bpf::{self, AttachType, MapType, ProgLoad, ProgType};
-use asm::{Asm, Helper, R0, R1, R2, R3, u64};
+use asm::{Asm, Helper, R0, R1, R2, R3, u32, u64};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -54,6 +54,8 @@ pub struct Features {
     pub read_kernel: Answer,
     /// `bpf_get_attach_cookie` in kprobe programs (Linux 5.15).
     pub cookie: Answer,
+    /// `bpf_get_current_task_btf` (Linux 5.11): plain loads from the current task.
+    pub task: Answer,
     /// fentry (Linux 5.5 on x86_64, 6.0 on arm64). `None` if nobody asked.
     pub fentry: Option<Answer>,
 }
@@ -61,15 +63,13 @@ pub struct Features {
 impl Features {
     /// Tries everything. `own_types` says that `btf` is the running kernel's: no number of another's is shown to it.
     pub fn try_all(btf: &Btf, own_types: bool) -> Features {
+        let foreign = || io::Error::other("--kernel-btf names other types than this kernel's");
         Features {
             ring_buffer: bpf::map_create(MapType::RingBuf, "whither_try", 0, 0, 64 << 10).map(drop),
-            cast: if own_types {
-                cast(btf)
-            } else {
-                Err(io::Error::other("--kernel-btf names other types than this kernel's"))
-            },
+            cast: if own_types { cast(btf) } else { Err(foreign()) },
             read_kernel: read_kernel(),
             cookie: cookie(),
+            task: if own_types { task(btf) } else { Err(foreign()) },
             fentry: None,
         }
     }
@@ -107,6 +107,17 @@ fn read_kernel() -> Answer {
 fn cookie() -> Answer {
     let mut a = Asm::new("try_cookie");
     a.call(Helper::GetAttachCookie);
+    finish(a, ProgType::Kprobe).map(drop)
+}
+
+fn task(btf: &Btf) -> Answer {
+    let missing = |_| io::Error::new(io::ErrorKind::Unsupported, "the kernel's types have no usual task_struct");
+    let tgid = btf.path("task_struct", "tgid").map_err(missing)?;
+    let comm = btf.path("task_struct", "comm").map_err(missing)?;
+    let mut a = Asm::new("try_task");
+    a.call(Helper::GetCurrentTaskBtf);
+    a.load(R1, u32(R0 + tgid.leaf.offset as i32));
+    a.load(R1, u64(R0 + comm.leaf.offset as i32));
     finish(a, ProgType::Kprobe).map(drop)
 }
 

@@ -100,6 +100,15 @@ pub struct Dst {
     pub metrics_mtu: Spot,
 }
 
+/// `struct task_struct`, as the program gets it by its type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// `pid_t tgid`.
+    pub tgid: Spot,
+    /// `char comm[TASK_COMM_LEN]`.
+    pub comm: Spot,
+}
+
 /// `struct xdp_buff`, and what is behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Xdp {
@@ -146,6 +155,8 @@ pub struct Kernel {
     pub sock: (TypeId, Spot),
     /// `struct dst_entry`.
     pub dst: Dst,
+    /// `struct task_struct`; `None` where programs cannot load from it by its type.
+    pub task: Option<Task>,
     /// `struct xdp_buff`; `None` in a kernel without it.
     pub xdp: Option<Xdp>,
     /// A structure for reading bytes, `None` if this kernel has none of those known.
@@ -211,12 +222,24 @@ impl Kernel {
                 metrics_id: id("dst_metrics")?,
                 metrics_mtu: spot("dst_metrics", "metrics[1]")?,
             },
+            task: Task::find(btf),
             xdp: Xdp::find(btf).ok(),
             bytes: BYTES.iter().find_map(|&(root, chain)| {
                 let array = spot(root, chain).ok().filter(|array| array.size >= 128)?;
                 Some(Bytes { id: btf.find::<Composite>(root).ok()?.id(), array })
             }),
         })
+    }
+}
+
+impl Task {
+    /// Finds the members; `None` if they are not what records hold, or lie where no load reaches.
+    fn find(btf: &Btf) -> Option<Task> {
+        let spot = |chain, size| {
+            let spot = spot(btf, "task_struct", chain).ok()?;
+            (spot.size == size && spot.end() <= i16::MAX as u32).then_some(spot)
+        };
+        Some(Task { tgid: spot("tgid", 4)?, comm: spot("comm", 16)? })
     }
 }
 

@@ -42,7 +42,8 @@ impl Plan {
 
     /// As [`Plan::new`], with the packet expression already compiled by [`expression`].
     pub fn with(args: &Args, host: &Host, backend: Backend, packet: Option<Graph>) -> Result<Plan, PlanError> {
-        let kernel = Kernel::find(&host.btf).map_err(PlanError::Kernel)?;
+        let mut kernel = Kernel::find(&host.btf).map_err(PlanError::Kernel)?;
+        kernel.task = kernel.task.filter(|_| host.features.task.is_ok());
         if let (Backend::KprobeMulti | Backend::Kprobe, Some(error)) = (backend, &host.no_symbols) {
             return Err(PlanError::NoAddresses { why: error.to_string(), hint: error.hint() });
         }

@@ -1,16 +1,19 @@
 //! What a program sends: a record with exactly the fields of this run.
 
-use crate::plan::kernel::Spot;
+use crate::plan::kernel::{Bytes, Spot};
 use crate::plan::{Memory, Plan, Transport};
 use crate::program::fields;
 use crate::program::locate::{self, Packet, UNSET};
+use crate::program::quick::FIRST_BYTE;
 use crate::program::read::{self, View};
 use crate::program::spare;
 use crate::program::whole;
-use crate::program::{COUNTERS, CallerAddress, EVENTS, Entry, MapSpec, SCRATCH, SHARED, SILENT, counter, on_behalf_of};
-use crate::record::{APPENDED_BYTES, Field, HEADER_BYTES, Layout, Object, place};
+use crate::program::{
+    COUNTERS, CallerAddress, EVENTS, Entry, LOSSES, MapSpec, SCRATCH, SHARED, SILENT, counter, on_behalf_of,
+};
+use crate::record::{APPENDED_BYTES, Field, HEADER_BYTES, Layout, Object, PLAIN_BYTES, place};
 use crate::sys::bpf::MapType;
-use asm::{Asm, Helper, Label, Mem, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Size, W0, W1, W3, u32, u64};
+use asm::{Asm, Helper, Label, Mem, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, Reg64, Size, W0, W1, W2, W3, u32, u64};
 
 /// The members of `struct sk_buff` that the record of this run needs.
 pub fn wanted(plan: &Plan) -> Vec<Spot> {
@@ -94,7 +97,14 @@ pub fn send_longer(a: &mut Asm, plan: &Plan, entry: &Entry, size: u32, end: Labe
         }
     }
     a.bind(lost);
+    lose(a, end);
+}
+
+/// Emits: a record was lost. Clobbers: R0-R5; may jump to `end`.
+fn lose(a: &mut Asm, end: Label) {
     count(a, counter::LOST, end);
+    a.load_map_value(R1, LOSSES, 0);
+    a.store(u32(R1), 1);
 }
 
 /// Emits: one more of what `which` counts. Jumps to `end` if it cannot be counted. Clobbers: R0-R5.
@@ -137,7 +147,7 @@ pub fn append_filled(
     give_back(a, size);
     a.jeq(R0, 0, end);
     a.bind(lost);
-    count(a, counter::LOST, end);
+    lose(a, end);
 }
 
 /// Fills [`Field::Place`]; R8 = how many bytes to append.
@@ -341,27 +351,23 @@ pub fn head(a: &mut Asm, plan: &Plan, entry: &Entry) {
         a.store(to, R1);
     }
     a.store(head(Field::Skb), R7);
-    a.call(Helper::GetCurrentPidTgid);
-    a.rsh(R0, 32);
-    a.store(head(Field::Pid), R0);
+    task(a, plan);
     a.call(Helper::GetSmpProcessorId);
     a.store(head(Field::Cpu), R0);
-    let no_counters = a.label();
+    let none_lost = a.label();
+    a.note("was anything lost?");
+    a.load_map_value(R1, LOSSES, 0);
+    a.load(R1, u32(R1));
+    a.jeq(R1, 0, none_lost);
     counters(a);
     a.mov(R1, 0);
-    a.jeq(R0, 0, no_counters);
+    a.jeq(R0, 0, none_lost);
     a.load(R1, u64(R0 + counter::LOST as i32));
-    a.bind(no_counters);
+    a.bind(none_lost);
     a.store(head(Field::Lost), R1);
     if let Some(to) = at(layout, Field::Time) {
         a.call(Helper::KtimeGetNs);
         a.store(to, R0);
-    }
-    if let Some(offset) = layout.offset(Field::Comm) {
-        a.mov(R1, R9);
-        a.add(R1, offset as i32);
-        a.mov(R2, Field::Comm.size() as i32);
-        a.call(Helper::GetCurrentComm);
     }
     if let Some(to) = at(layout, Field::Caller) {
         on_behalf_of(a, "--output-caller", |a| match entry.caller(a) {
@@ -372,6 +378,34 @@ pub fn head(a: &mut Asm, plan: &Plan, entry: &Entry) {
             CallerAddress::Here => a.store(to, R3),
             CallerAddress::OnStack => a.store(to, 0),
         });
+    }
+}
+
+/// The process, and the name of its thread. In: R9. Clobbers: R0-R5.
+fn task(a: &mut Asm, plan: &Plan) {
+    let layout = &plan.layout;
+    let pid = at(layout, Field::Pid).expect("every record has the head");
+    let comm = layout.offset(Field::Comm);
+    let Some(task) = &plan.kernel.task else {
+        a.call(Helper::GetCurrentPidTgid);
+        a.rsh(R0, 32);
+        a.store(pid, R0);
+        if let Some(offset) = comm {
+            a.mov(R1, R9);
+            a.add(R1, offset as i32);
+            a.mov(R2, Field::Comm.size() as i32);
+            a.call(Helper::GetCurrentComm);
+        }
+        return;
+    };
+    a.call(Helper::GetCurrentTaskBtf);
+    a.load(R1, u32(R0 + task.tgid.offset as i32));
+    a.store(pid, R1);
+    for from in (0..task.comm.size).step_by(8) {
+        if let Some(offset) = comm {
+            a.load(R1, u64(R0 + (task.comm.offset + from) as i32));
+            a.store(u64(R9 + (offset + from) as i32), R1);
+        }
     }
 }
 
@@ -483,10 +517,49 @@ fn headers(a: &mut Asm, plan: &Plan, view: &View, packet: Packet) {
     let Some(offset) = layout.offset(Field::Headers) else { return };
     let none = a.label();
     a.jeq(W0, 0, none);
-    a.note("head");
-    a.load(R3, view.at(kernel.skb.head));
-    a.load(R1, u64(packet.network));
-    a.add(R3, R1);
+    let address = |a: &mut Asm, to: Reg64, other: Reg64| {
+        a.note("head");
+        a.load(to, view.at(kernel.skb.head));
+        a.load(other, u64(packet.network));
+        a.add(to, other);
+    };
+    if let (Memory::Cast { kfunc, .. }, Some(bytes)) = (plan.memory, kernel.bytes) {
+        let other = a.label();
+        address(a, R1, R2);
+        plain_headers(a, layout, kfunc, bytes, offset, other);
+        a.jump(none);
+        a.bind(other);
+    }
+    address(a, R3, R1);
     read::copy(a, plan.memory, kernel.bytes, R9, offset, HEADER_BYTES);
     a.bind(none);
+}
+
+/// Copies [`PLAIN_BYTES`] of IPv4 without options by plain loads, which is cheaper than a call, and says that there are no
+/// more; jumps to `other` if the packet at R1 is none. Clobbers: R0-R5.
+fn plain_headers(a: &mut Asm, layout: &Layout, kfunc: u32, bytes: Bytes, offset: u32, other: Label) {
+    // What has a tag may be anything behind it.
+    if let Some(protocol) = at(layout, Field::Protocol) {
+        a.load(R2, protocol);
+        a.jset(W2, u32::from(0x8000u16.to_be()), other);
+    }
+    if bytes.array.offset != 0 {
+        a.sub(R1, bytes.array.offset as i32);
+    }
+    read::cast(a, kfunc, R1, bytes.id);
+    for from in (0..PLAIN_BYTES).step_by(8) {
+        a.load(R1, u64(R0 + (bytes.array.offset + from) as i32));
+        a.store(u64(R9 + (offset + from) as i32), R1);
+        if from == 0 {
+            a.and(W1, u32::from_ne_bytes([0xff, 0, 0, 0]));
+            a.jne(W1, u32::from_ne_bytes([FIRST_BYTE as u8, 0, 0, 0]), other);
+        }
+    }
+    if let Some(length) = at(layout, Field::HeaderLen) {
+        let all = a.label();
+        a.load(R1, length);
+        a.jle(R1, PLAIN_BYTES as i32, all);
+        a.store(length, PLAIN_BYTES as i32);
+        a.bind(all);
+    }
 }

@@ -11,6 +11,8 @@ pub struct CastReader {
     kfunc: u32,
     bytes: Bytes,
     packet: ebpf::Packet,
+    /// R8 stands for the packet's byte at this offset.
+    first: u32,
     /// u64: what R8 holds, as a number. Only for loads at computed offsets, which the verifier lets nobody add to a pointer.
     start: Option<Slot>,
 }
@@ -21,6 +23,16 @@ impl CastReader {
     /// `computed`: there are loads at computed offsets.
     pub fn new(a: &mut Asm, kfunc: u32, bytes: Bytes, packet: ebpf::Packet, computed: bool) -> CastReader {
         a.mov(R1, R8);
+        CastReader::from(a, kfunc, bytes, packet, 0, computed)
+    }
+
+    /// For a packet of which nothing in front of the byte at `first` is read, nor at computed offsets. In: R1 = address of
+    /// that byte; out: R8 = the cast of it. Clobbers: R0-R5.
+    pub fn behind(a: &mut Asm, kfunc: u32, bytes: Bytes, packet: ebpf::Packet, first: u32) -> CastReader {
+        CastReader::from(a, kfunc, bytes, packet, first, false)
+    }
+
+    fn from(a: &mut Asm, kfunc: u32, bytes: Bytes, packet: ebpf::Packet, first: u32, computed: bool) -> CastReader {
         if bytes.array.offset != 0 {
             a.sub(R1, bytes.array.offset as i32);
         }
@@ -28,7 +40,7 @@ impl CastReader {
         if let Some(start) = start {
             a.store(u64(start), R1);
         }
-        let reader = CastReader { kfunc, bytes, packet, start };
+        let reader = CastReader { kfunc, bytes, packet, first, start };
         reader.cast(a);
         a.mov(R8, R0);
         reader
@@ -41,11 +53,11 @@ impl CastReader {
     }
 
     fn within(&self, span: Span) -> bool {
-        span.end() <= u64::from(self.bytes.array.size)
+        span.end() <= u64::from(self.first + self.bytes.array.size)
     }
 
     fn operand(&self, base: Reg64, span: Span) -> Mem {
-        Mem::new(span.size, base + (self.bytes.array.offset + span.offset) as i32)
+        Mem::new(span.size, base + (self.bytes.array.offset + span.offset - self.first) as i32)
     }
 
     /// `dst` = the bytes at `base + span`.
@@ -54,9 +66,9 @@ impl CastReader {
             return a.load(dst.whole(), self.operand(base, span));
         }
         a.mov(R1, base);
-        add(a, R1, span.offset);
+        add(a, R1, span.offset - self.first);
         self.cast(a);
-        a.load(dst.whole(), self.operand(R0, Span { offset: 0, ..span }));
+        a.load(dst.whole(), self.operand(R0, Span { offset: self.first, ..span }));
     }
 
     /// Jumps to `fail` if the number in `end` is more than what is captured. Clobbers: R0.
@@ -135,7 +147,7 @@ impl PacketAccess for CastReader {
             a.add(R1, R0);
         }
         self.cast(a);
-        a.load(dst.whole(), self.operand(R0, Span { offset: 0, ..span }));
+        a.load(dst.whole(), self.operand(R0, Span { offset: self.first, ..span }));
     }
 
     fn metadata(&mut self, a: &mut Asm, dst: Reg32, which: Metadata) {

@@ -103,8 +103,9 @@ pub fn link(a: &mut Asm, kernel: &Kernel, view: &View, packet: Packet, unknown: 
     a.add(R8, R2);
 }
 
-/// R1 = `network_header`, R2 = `mac_header`, R4 = `tail`: one load instead of three, where one can have them all.
-fn offsets(a: &mut Asm, kernel: &Kernel, view: &View) {
+/// Emits R1 = `network_header`, R2 = `mac_header`, R4 = `tail`: one load instead of three, where one can have them all. In:
+/// `view` open for [`wanted`].
+pub fn offsets(a: &mut Asm, kernel: &Kernel, view: &View) {
     let skb = &kernel.skb;
     let mut parts = [(skb.network_header, R1), (skb.mac_header, R2), (skb.tail, R4)];
     let start = parts.iter().map(|(spot, _)| spot.offset).min().unwrap_or(0);

@@ -41,6 +41,8 @@ pub const COUNTERS: MapRef = MapRef(1);
 pub const SHARED: MapRef = MapRef(2);
 /// One u32: not 0 when nothing may be sent any more.
 pub const SILENT: MapRef = MapRef(3);
+/// One u32: not 0 when a record was lost, which spares all others a look at the counters.
+pub const LOSSES: MapRef = MapRef(34);
 /// Room for records that are too large for the stack, where there is no ring buffer.
 pub const SCRATCH: MapRef = MapRef(32);
 
@@ -264,6 +266,7 @@ fn maps(plan: &Plan) -> Vec<MapSpec> {
         },
         MapSpec { id: SHARED, kind: MapType::Array, name: "whither_shared", key: 4, value: 8, entries: 1 },
         MapSpec { id: SILENT, kind: MapType::Array, name: "whither_silent", key: 4, value: 8, entries: 1 },
+        MapSpec { id: LOSSES, kind: MapType::Array, name: "whither_losses", key: 4, value: 8, entries: 1 },
     ];
     maps.extend(capture::scratch(plan));
     maps.extend(spare::map(plan));
@@ -366,7 +369,6 @@ fn decide(
     let tests = view(a, plan, &wanted);
     filter::metadata(a, plan, &tests, drop);
     if plan.filters.packet.is_some() {
-        locate::link(a, &plan.kernel, &tests, found, drop);
         packet::test(a, plan, &tests, found, drop)?;
     } else {
         locate::network(a, &plan.kernel, &tests, found);

@@ -1,4 +1,4 @@
-//! The pcap expression, run on the packet that [`locate`](super::locate) found.
+//! The pcap expression, run on the packet that [`locate`] finds.
 //!
 //! One program serves packets with and without an Ethernet header. The latter get a virtual one of which only the type
 //! field exists: IPv4 or IPv6 by the version nibble. Anything else without a link header is no network packet (netlink,
@@ -15,7 +15,7 @@ use crate::plan::kernel::{Skb, Spot};
 use crate::plan::shrink::PACKET_EXPRESSION;
 use crate::plan::{Memory, Plan};
 use crate::program::cast::CastReader;
-use crate::program::locate::{ETHERNET, Packet};
+use crate::program::locate::{self, ETHERNET, Packet};
 use crate::program::quick::{self, Quick};
 use crate::program::read::{self, View};
 use crate::program::tag::{self, Tag, Tagged};
@@ -28,8 +28,6 @@ use filter_compiler::ebpf::{self, Indexing, Metadata, Needs, PacketAccess, Place
 const TYPE: Span = Span { offset: 12, size: Size::B2 };
 /// Where the payload of an Ethernet header starts.
 const PAYLOAD: u32 = ETHERNET as u32;
-/// The byte with the IP version.
-const NIBBLE: Span = Span { offset: PAYLOAD, size: Size::B1 };
 /// EtherTypes as a load in memory order sees them.
 const IPV4: u32 = (0x0800u16.to_be()) as u32;
 const IPV6: u32 = (0x86ddu16.to_be()) as u32;
@@ -58,16 +56,32 @@ pub fn wanted_by(graph: &Graph, skb: &Skb) -> Vec<Spot> {
 
 /// Emits the test of the pcap expression; falls through if the packet matches.
 ///
-/// In: R8 and the slots of `packet` from [`locate::link`](super::locate::link), `view` open for [`wanted`]. Clobbers: R0-R5, R8, R9.
+/// In: R7 = skb, `view` open for [`wanted`] and [`locate::wanted`]. Out: `packet.network`. Clobbers: R0-R5, R8, R9.
 pub fn test(a: &mut Asm, plan: &Plan, view: &View, packet: Packet, drop: Label) -> Result<(), BuildError> {
     let Some(graph) = &plan.filters.packet else { return Ok(()) };
-    on_behalf_of(a, PACKET_EXPRESSION, |a| test_graph(a, plan, graph, view, packet, drop))
+    on_behalf_of(a, PACKET_EXPRESSION, |a| {
+        let matched = a.label();
+        let mut quick = Quick::of(graph, &Needs::of(graph)).filter(|_| !graph.has_vlan());
+        if let Some(first) = &quick
+            && first.first(a, plan, view, packet, matched, drop)?
+        {
+            quick = None;
+        }
+        locate::link(a, &plan.kernel, view, packet, drop);
+        test_located(a, plan, graph, quick, view, packet, drop)?;
+        a.bind(matched);
+        Ok(())
+    })
 }
 
-fn test_graph(
+/// As [`test`]. In: R8 and the slots of `packet` from [`locate::link`].
+///
+/// `quick`: what takes the short way out of here.
+fn test_located(
     a: &mut Asm,
     plan: &Plan,
     graph: &Graph,
+    quick: Option<Quick>,
     view: &View,
     packet: Packet,
     drop: Label,
@@ -87,7 +101,6 @@ fn test_graph(
         a.stack_release(early);
         a.bind(plain);
     }
-    let quick = Quick::of(graph, &needs).filter(|_| !graph.has_vlan());
     let (mut access, entered) = SkbAccess::new(a, plan, &needs, &facts, out, quick.as_ref())?;
     ebpf::emit(graph, a, &mut access, drop)?;
     a.jump(matched);
@@ -287,7 +300,7 @@ impl SkbAccess {
             a.jne(R0, 0, drop);
         }
         // The version nibble tells the type of packets without a link header.
-        let mut more: Vec<Span> = if needs_header { Vec::new() } else { vec![TYPE, NIBBLE] };
+        let mut more: Vec<Span> = if needs_header { Vec::new() } else { vec![TYPE, quick::VERSION] };
         if let Some(quick) = quick {
             more.push(quick::START);
             more.extend(&quick.needs().fixed);
@@ -311,16 +324,16 @@ fn link_type(a: &mut Asm, reader: &mut dyn PacketAccess, facts: &Facts, out: Out
     if let Some((entered, end)) = quick {
         let (cut, read) = (a.label(), a.label());
         reader.require(a, end, cut);
-        reader.load(a, W2, NIBBLE, short);
+        reader.load(a, W2, quick::VERSION, short);
         a.jeq(W2, quick::FIRST_BYTE, entered);
         a.jump(read);
         a.bind(cut);
         reader.require(a, PAYLOAD + 1, short);
-        reader.load(a, W2, NIBBLE, short);
+        reader.load(a, W2, quick::VERSION, short);
         a.bind(read);
     } else {
         reader.require(a, PAYLOAD + 1, short);
-        reader.load(a, W2, NIBBLE, short);
+        reader.load(a, W2, quick::VERSION, short);
     }
     a.and(W2, 0xf0u32);
     a.mov(R1, IPV4 as i32);

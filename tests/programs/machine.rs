@@ -2,8 +2,9 @@
 //! memory that is not there.
 
 use asm::{AtomicOp, Helper, Imm64, MapRef, Op, Operand, Order, Program, Reg, Size};
+use whither::plan::kernel::Task;
 use whither::program::spare::SPARE;
-use whither::program::{COUNTERS, EVENTS, SCRATCH, SHARED, SILENT, counter};
+use whither::program::{COUNTERS, EVENTS, LOSSES, SCRATCH, SHARED, SILENT, counter};
 
 use super::model;
 use super::objects::Memory;
@@ -23,6 +24,8 @@ pub struct Surroundings {
     pub cpu: u32,
     /// The task's name.
     pub comm: [u8; 16],
+    /// Where a task has its thread group and its name, for programs that look there.
+    pub task: Option<Task>,
     /// Whether there is room for a record.
     pub room: bool,
     /// Whether there is room for the last record of a packet.
@@ -44,12 +47,24 @@ impl Default for Surroundings {
             pid: (4711, 4712),
             cpu: 3,
             comm: *b"curl\0\0\0\0\0\0\0\0\0\0\0\0",
+            task: None,
             room: true,
             spare: true,
             reader_waits: false,
             lost: 5,
             loads: false,
         }
+    }
+}
+
+impl Surroundings {
+    /// The task as it lies in memory.
+    fn task(&self) -> Vec<u8> {
+        let Some(Task { tgid, comm }) = self.task else { return Vec::new() };
+        let mut bytes = vec![0x7a; comm.end().max(tgid.end()) as usize];
+        bytes[tgid.offset as usize..][..4].copy_from_slice(&self.pid.0.to_le_bytes());
+        bytes[comm.offset as usize..][..16].copy_from_slice(&self.comm);
+        bytes
     }
 }
 
@@ -86,6 +101,8 @@ pub fn run(program: &Program, context: &[u8], memory: &Memory, around: &Surround
             (WAITS, u64::from(around.reader_waits).to_le_bytes().to_vec()),
             (SILENCE, vec![0; 8]),
             (ROOM, [vec![0; 8], vec![0xee; 8 << 10]].concat()),
+            (TASK, around.task()),
+            (LOSS, u64::from(around.lost > 0).to_le_bytes().to_vec()),
         ],
         spare: false,
         out: Outcome::default(),
@@ -127,6 +144,11 @@ const MAPS: u64 = 0xffff_c900_0005_0000;
 /// Room for records that are too large for the stack: a flag, and the record.
 const ROOM: u64 = 0xffff_c900_0007_0000;
 
+/// The task that runs.
+const TASK: u64 = 0xffff_c900_0008_0000;
+/// Whether records were lost.
+const LOSS: u64 = 0xffff_c900_0009_0000;
+
 /// What is on every stack.
 pub const STACK_FRAMES: [u64; 3] = [0xffff_ffff_8111_1111, 0xffff_ffff_8122_2222, 0xffff_ffff_8133_3333];
 
@@ -145,7 +167,7 @@ struct Machine<'m> {
     regs: [u64; 11],
     around: &'m Surroundings,
     memory: &'m Memory,
-    own: [(u64, Vec<u8>); 7],
+    own: [(u64, Vec<u8>); 9],
     /// Whether the record lies in the spare ring buffer.
     spare: bool,
     out: Outcome,
@@ -190,6 +212,7 @@ impl Machine<'_> {
                     Imm64::Map(map) => MAPS + u64::from(map.0),
                     Imm64::MapValue(map, offset) if map == SHARED => WAITS + u64::from(offset),
                     Imm64::MapValue(map, offset) if map == SILENT => SILENCE + u64::from(offset),
+                    Imm64::MapValue(map, offset) if map == LOSSES => LOSS + u64::from(offset),
                     other => panic!("the machine does not know {other:?}"),
                 };
                 self.set(dst, value);
@@ -264,6 +287,7 @@ impl Machine<'_> {
             }
             Helper::KtimeGetNs => self.around.time,
             Helper::GetCurrentPidTgid => u64::from(self.around.pid.0) << 32 | u64::from(self.around.pid.1),
+            Helper::GetCurrentTaskBtf => TASK,
             Helper::GetSmpProcessorId => self.around.cpu.into(),
             Helper::GetCurrentComm => {
                 let comm = self.around.comm;

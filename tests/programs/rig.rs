@@ -133,6 +133,7 @@ impl Rig {
             cookie: program::cookie(index as u32, found),
             function: found.addresses.first().copied().unwrap_or_default(),
             loads: self.plan.memory != Memory::Read,
+            task: self.plan.kernel.task,
             ..around.clone()
         };
         let stack = objects.memory.add([RETURN.to_le_bytes(), [0x55; 8]].concat());
@@ -159,7 +160,8 @@ impl Rig {
     /// the name that for breakpoints in them.
     pub fn enter_traced(&self, name: &str, argument: u64, mut objects: Objects<'_>, around: &Surroundings) -> Hit {
         let blueprint = self.programs.programs.iter().find(|program| program.code.name() == name);
-        let around = Surroundings { loads: self.plan.memory != Memory::Read, ..around.clone() };
+        let (loads, task) = (self.plan.memory != Memory::Read, self.plan.kernel.task);
+        let around = Surroundings { loads, task, ..around.clone() };
         // The frame pointer of the caller comes first.
         let stack = objects.memory.add([[0x55; 8], RETURN.to_le_bytes()].concat());
         let context = match name.ends_with("_tail") {

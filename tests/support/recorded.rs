@@ -16,7 +16,7 @@ struct Kernel {
     name: &'static str,
     /// `bpf_rdonly_cast`.
     cast: bool,
-    /// `bpf_get_attach_cookie`.
+    /// `bpf_get_attach_cookie`, and `bpf_get_current_task_btf`, which is older.
     cookie: bool,
     /// The ways in that attach.
     backends: &'static [Backend],
@@ -54,7 +54,7 @@ pub fn args(line: &str) -> Args {
 }
 
 /// Reads a recorded host, as a run with `args` on it would. `without` names features that it is denied: `ring`,
-/// `cast`, `read`, `cookie`, `fentry`.
+/// `cast`, `read`, `cookie`, `task`, `fentry`.
 pub fn host(name: &str, args: &Args, without: &[&str]) -> Result<Host, HostError> {
     let kernel = kernel(name);
     let roots = Roots::under(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts").join(name));
@@ -67,6 +67,7 @@ pub fn host(name: &str, args: &Args, without: &[&str]) -> Result<Host, HostError
         cast: answer("cast", kernel.cast).map(|()| btf.find::<Func>("bpf_rdonly_cast").expect("it is recorded").id().0),
         read_kernel: answer("read", true),
         cookie: answer("cookie", kernel.cookie),
+        task: answer("task", kernel.cookie),
         fentry: args.filter_track_skb_or_stack().then(|| answer("fentry", kernel.backends.contains(&Backend::Fentry))),
     };
     Host::with(args, &roots, 2, features)

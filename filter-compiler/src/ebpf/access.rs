@@ -112,7 +112,7 @@ pub enum Indexing {
     SecondRead,
 }
 
-/// The first bytes of the packet, copied to the stack by one call of `bpf_probe_read_kernel` (Linux 5.5).
+/// The first bytes of the packet that are asked for, copied to the stack by one call of `bpf_probe_read_kernel` (Linux 5.5).
 ///
 /// Loads that the window does not cover cost a call each. The helper reads up to the size of the window even where
 /// less is captured: that is harmless behind an skb's linear data, where `struct skb_shared_info` follows.
@@ -190,10 +190,11 @@ impl StackWindow {
             let high = high(&fixed).max(high(&near) + LONGEST_INDEX);
             (Indexing::Stack, Window::new(a, 0, high, &[fixed, near].concat()), None)
         } else {
-            let low = needs.indexed.iter().map(|span| span.offset).min().unwrap_or(0);
-            let indexed = within(&needs.indexed, low.saturating_add(LARGEST_SECOND));
-            let second = Window::new(a, low, high(&indexed), &indexed);
-            (Indexing::SecondRead, Window::new(a, 0, high(&fixed), &fixed), second)
+            let low = |spans: &[Span]| spans.iter().map(|span| span.offset).min().unwrap_or(0);
+            let behind = low(&needs.indexed);
+            let indexed = within(&needs.indexed, behind.saturating_add(LARGEST_SECOND));
+            let second = Window::new(a, behind, high(&indexed), &indexed);
+            (Indexing::SecondRead, Window::new(a, low(&fixed), high(&fixed), &fixed), second)
         };
         Ok(StackWindow { packet, indexing, first, second, scratch: None })
     }
@@ -202,6 +203,7 @@ impl StackWindow {
     pub fn read(&self, a: &mut Asm, fail: Label) {
         if let Some(window) = self.first {
             self.packet.start.copy(a, R3);
+            add(a, R3, window.low, R0);
             window.read(a, fail);
         }
     }

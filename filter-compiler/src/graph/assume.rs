@@ -18,7 +18,8 @@ impl Graph {
     /// counts all loads of the whole filter that such a packet meets, also those that are left out because nothing depends
     /// on them any more: a byte that is not there makes the whole filter reject.
     ///
-    /// Every load is at a fixed offset, and may be done early. `None` if that cannot be had.
+    /// Every load is at a fixed offset, and may be done early; tests that must all hold are in the order in which they
+    /// reject most. `None` if that cannot be had.
     pub fn for_plain_ipv4(&self) -> Option<(Graph, u32)> {
         if self.link != LinkType::En10Mb {
             return None;
@@ -54,7 +55,7 @@ impl Graph {
             return None;
         }
         let behind = met.behind_header.map_or(Some(0), |end| end.checked_add(HEADER))?;
-        Some((graph, met.fixed.map_or(0, |(_, end)| end).max(behind)))
+        Some((graph.rarest_first(), met.fixed.map_or(0, |(_, end)| end).max(behind)))
     }
 }
 
@@ -130,10 +131,10 @@ mod tests {
         let text = plain("udp port 53").expect("no index is computed");
         assert_eq!(
             text,
-            "n0: u8[23] == 0x11 ? n1 : reject\n\
-             n1: u16[20] & 0x1fff != 0 ? reject : n2\n\
-             n2: u16[34] == 0x35 ? accept : n3\n\
-             n3: u16[36] == 0x35 ? accept : reject\n"
+            "n0: u16[34] == 0x35 ? n2 : n1\n\
+             n1: u16[36] == 0x35 ? n2 : reject\n\
+             n2: u8[23] == 0x11 ? n3 : reject\n\
+             n3: u16[20] & 0x1fff != 0 ? reject : accept\n"
         );
     }
 

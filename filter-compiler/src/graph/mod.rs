@@ -9,6 +9,7 @@
 
 mod assume;
 mod build;
+mod order;
 mod reads;
 mod show;
 mod value;
