@@ -36,24 +36,35 @@ enum Found {
     Module(Change),
 }
 
-impl Arrivals {
-    /// Looks out for what a run with `args` would trace; `None` if nothing can come, or not by this way in.
-    pub fn watch(args: &Args, host: &Host, plan: &Arc<Plan>) -> Option<Arrivals> {
+/// What is to be looked out for.
+pub struct Lookout {
+    /// Functions whose names others may have.
+    shared: Option<Arc<Plan>>,
+    modules: Option<Modules>,
+}
+
+impl Lookout {
+    /// What a run with `args` would trace; `None` if nothing can come, or not by this way in.
+    pub fn new(args: &Args, host: &Host, plan: &Arc<Plan>) -> Option<Lookout> {
         if !matches!(plan.backend, Backend::KprobeMulti | Backend::Kprobe) {
             return None;
         }
         let watched = args.all_kmods || !args.kmods.is_empty();
         let modules = watched.then(|| Modules::new(host, (!args.all_kmods).then(|| args.kmods.clone())));
         let shared = host.first_only.then(|| plan.clone());
-        if modules.is_none() && shared.is_none() {
-            return None;
-        }
-        let (send, found) = bounded(16);
-        let thread = std::thread::Builder::new().name("functions".into());
-        thread.spawn(move || look_out(&send, shared, modules)).ok()?;
-        Some(Arrivals { found, looked: Instant::now() })
+        (modules.is_some() || shared.is_some()).then_some(Lookout { shared, modules })
     }
 
+    /// Begins to look.
+    pub fn start(self) -> Option<Arrivals> {
+        let (send, found) = bounded(16);
+        let thread = std::thread::Builder::new().name("functions".into());
+        thread.spawn(move || look_out(&send, self)).ok()?;
+        Some(Arrivals { found, looked: Instant::now() })
+    }
+}
+
+impl Arrivals {
     /// Whether it is time to look.
     pub fn is_due(&self) -> bool {
         self.looked.elapsed() >= INTERVAL
@@ -76,7 +87,7 @@ impl Arrivals {
     }
 }
 
-fn look_out(send: &Sender<Found>, shared: Option<Arc<Plan>>, modules: Option<Modules>) {
+fn look_out(send: &Sender<Found>, Lookout { shared, modules }: Lookout) {
     // Whoever is watched needs the processor more.
     process::be_nice();
     if let Some(plan) = shared {

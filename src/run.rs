@@ -1,6 +1,6 @@
 //! One run, from the command line to the last line.
 
-use crate::arrivals::{self, Arrivals, Tracing};
+use crate::arrivals::{self, Arrivals, Lookout, Tracing};
 use crate::attach::{self, Hooks};
 use crate::cli::{Args, Dump};
 use crate::decode::decode;
@@ -76,12 +76,15 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
     if args.output_file.is_none() {
         stop.watch(io::stdout().as_fd());
     }
+    let details = Details::new(&plan, &host.btf);
+    let lookout = Lookout::new(args, &host, &plan);
+    let features = privilege::running(args, &host, &plan);
+    // Types are most of the memory that a run takes, and hardly any run needs them any more.
+    let modules = { host }.modules;
+    process::give_memory_back();
     let events = events::follow(&loaded, &plan, stop)?;
     let lines = Lines::new(Settings::new(args), names, out);
     let late = Late::new(&plan)?;
-    let details = Details::new(&plan, &host.btf);
-    let modules = host.modules.clone();
-    let features = privilege::running(args, &host, &plan);
     let status = Status::new(args);
     say.privilege("capabilities", privilege::keep(&features));
     let mut run = Run {
@@ -93,6 +96,7 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
         loaded,
         hooks,
         progs,
+        lookout,
         arrivals: None,
         events,
         late,
@@ -103,7 +107,7 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
         full: false,
     };
     run.look_for_programs()?;
-    run.follow(&host)
+    run.follow()
 }
 
 /// Everything that is live.
@@ -117,6 +121,7 @@ struct Run<'a> {
     loaded: Loaded,
     hooks: Hooks,
     progs: Option<Progs>,
+    lookout: Option<Lookout>,
     /// Functions that are found later; from the time on when all others are attached.
     arrivals: Option<Arrivals>,
     events: Events,
@@ -139,9 +144,9 @@ const ATTACHING: Duration = Duration::from_millis(50);
 
 impl Run<'_> {
     /// Writes lines until the end is asked for and everything was read.
-    fn follow(mut self, host: &Host) -> Result<Summary, Error> {
+    fn follow(mut self) -> Result<Summary, Error> {
         let mut wanted = true;
-        let mut patience = self.attaching(host)?.then_some(ATTACHING);
+        let mut patience = self.attaching()?.then_some(ATTACHING);
         let (mut idle, mut ending) = (false, false);
         let mut written = Instant::now();
         loop {
@@ -183,7 +188,7 @@ impl Run<'_> {
                 Next::End => break,
             }
             if patience.is_some() {
-                patience = self.attaching(host)?.then_some(ATTACHING);
+                patience = self.attaching()?.then_some(ATTACHING);
             }
             if !ending && self.progs.as_ref().is_some_and(Progs::is_due) {
                 self.look_for_programs()?;
@@ -255,7 +260,7 @@ impl Run<'_> {
     }
 
     /// Whether attaching goes on; says so when it is done.
-    fn attaching(&mut self, host: &Host) -> Result<bool, Error> {
+    fn attaching(&mut self) -> Result<bool, Error> {
         if self.hooks.is_attaching() {
             self.say.progress(self.hooks.attached(), self.plan.places());
             return Ok(true);
@@ -267,7 +272,7 @@ impl Run<'_> {
         }
         self.say.privilege("system calls", privilege::confine(&self.features));
         self.say.listening();
-        self.arrivals = Arrivals::watch(self.args, host, &self.plan);
+        self.arrivals = self.lookout.take().and_then(Lookout::start);
         Ok(false)
     }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::Roots;
 use super::packed::{self, PackedError};
 use crate::btf::{Btf, BtfError, Composite, closest};
+use crate::sys::mmap::sysfs_file;
 
 /// Why there is no type information of a module, or of the kernel.
 #[derive(Debug)]
@@ -78,8 +79,11 @@ pub fn load_kernel(sys: &Path, file: Option<&Path>, release: &str) -> Result<(Bt
     let vmlinux = directory(sys).join("vmlinux");
     let Some(file) = file else {
         let label = format!("/sys/kernel/btf/vmlinux, {release}");
-        let btf = Btf::parse(read(&vmlinux)?, &label).map_err(|e| LoadError::Btf(vmlinux, e))?;
-        return Ok((btf, true));
+        let btf = match sysfs_file(&vmlinux) {
+            Some(mapped) => Btf::parse(mapped, &label),
+            None => Btf::parse(read(&vmlinux)?, &label),
+        };
+        return Ok((btf.map_err(|e| LoadError::Btf(vmlinux, e))?, true));
     };
     let bytes = packed::btf(read(file)?).map_err(|e| LoadError::Packed(file.to_owned(), e))?;
     let length = std::fs::metadata(&vmlinux).map(|data| data.len());

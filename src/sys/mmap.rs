@@ -4,9 +4,11 @@
 //! bytes are handed out as a slice just for the records that the kernel has committed and will not touch until
 //! they are released.
 
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::{Mmap, MmapOptions, MmapRaw};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 const BUSY: u32 = 1 << 31;
@@ -16,7 +18,7 @@ const HEADER: u64 = 8;
 const RELEASE_EVERY: u32 = 256;
 /// How much of the data is mapped at a time. Mapping all of it would count twice its size as our resident memory,
 /// because the kernel maps every page at once (`remap_vmalloc_range`).
-const WINDOW: u64 = 1 << 20;
+const WINDOW: u64 = 256 << 10;
 
 /// The reading side of a `BPF_MAP_TYPE_RINGBUF` (kernel/bpf/ringbuf.c). Since Linux 5.8.
 #[derive(Debug)]
@@ -243,6 +245,21 @@ impl AsFd for PerfReader {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.event.as_fd()
     }
+}
+
+/// A file of sysfs as memory, which takes none of ours; `None` if this is no such file, or one that cannot be mapped. The
+/// kernel's types can since Linux 6.16 (kernel/bpf/sysfs_btf.c), and then they do not change.
+pub fn sysfs_file(path: &Path) -> Option<Mmap> {
+    const SYSFS: libc::c_long = 0x6265_6572;
+    let file = File::open(path).ok()?;
+    // SAFETY: all bytes zero is a valid `struct statfs`.
+    let mut about: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the descriptor is open, and `about` is writable and as large as the call expects.
+    if unsafe { libc::fstatfs(file.as_raw_fd(), &raw mut about) } != 0 || about.f_type as libc::c_long != SYSFS {
+        return None;
+    }
+    // SAFETY: nobody can write to or cut a file of sysfs that the kernel lets map.
+    unsafe { MmapOptions::new().map_copy_read_only(&file) }.ok()
 }
 
 /// Size of a memory page in bytes.

@@ -23,6 +23,15 @@ pub fn raise_memlock() {
     let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
 }
 
+/// Gives the memory that was freed back to the system; the allocator would keep it for what may come.
+pub fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes a number and touches nothing that is in use (malloc_trim(3)).
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// What the process was given as its standard output, as a descriptor of its own that does not block if it is a pipe or a
 /// terminal. Files never do; what cannot be opened again, as a socket, may.
 pub fn standard_output() -> io::Result<File> {

@@ -34,7 +34,10 @@ pub fn run(guest: &Guest, path: &str, options: &str) -> Result<Figures> {
     figures.insert("binary_bytes".into(), fs::metadata(path)?.len() as f64);
 
     let tracer = |expression: &str| Launch::of(path, &format!("{options} {expression}"));
+    let before = guest.leftovers()?;
     let functions = not_matching(&tracer(OTHER), &net, &sink, &mut figures).context("not matching")?;
+    // Removing kprobes goes on after the exit, and those that are still there make others at the same place dearer.
+    guest.expect_nothing_left(&before, Duration::from_secs(600)).context("the tracer's probes")?;
     empty(&functions, &net, &sink, &mut figures).context("the empty program")?;
     matching(&tracer(MATCHING), &net, &sink, &mut figures).context("matching")?;
     Ok(figures)
