@@ -27,7 +27,7 @@ const UNHEARD: &[(&str, &str, &str)] = &[
     ("src/attach/kprobe.rs", "copying a descriptor", "the limit of open files is raised before, and never so low"),
     ("src/host/survey.rs", "only code of x86_64 can be read", "said on arm64, where no test runs"),
     ("src/host/bpf_progs.rs", "BTF of a program", "a label that no message shows"),
-    ("src/doctor/mod.rs", "no socket on the loopback device", "takes a namespace whose loopback device is down"),
+    ("src/doctor/mod.rs", "no socket on the loopback device", "takes a process that may make no sockets"),
     ("src/progs.rs", "its BTF does not say what its argument is", "takes a program that no loader writes"),
     ("src/events/reader.rs", "the output takes no more lines", "takes an output that blocks for good and is no pipe"),
     ("src/events/mod.rs", "the reader thread died", "takes a panic, which is our mistake"),
