@@ -156,6 +156,7 @@ mod tests {
         let none = Btf::parse(b"\x9f\xeb\x01\0\x18\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\0\0\0".to_vec(), "").unwrap();
         assert_eq!(cast(&none).unwrap_err().to_string(), "this kernel has no bpf_rdonly_cast (Linux 6.2)");
         assert_eq!(fentry(&none).unwrap_err().to_string(), "kfree_skbmem is not in the kernel's BTF");
+        assert_eq!(task(&none).unwrap_err().to_string(), "the kernel's types have no usual task_struct");
         let foreign = Features::try_all(&none, false).cast.unwrap_err().to_string();
         assert_eq!(foreign, "--kernel-btf names other types than this kernel's");
     }
