@@ -15,7 +15,7 @@ use std::net::UdpSocket;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
-use traced::{alone, run_with};
+use traced::run_with;
 use whither::privilege::{self, Feature, calls};
 
 /// Sends datagrams to a port that nobody listens on, has the output file opened again if `hangup`, and ends the run.
@@ -88,7 +88,6 @@ fn a_panic_is_told() {
         let _ = std::thread::spawn(|| panic!("on a thread")).join();
         panic!("in the end");
     }
-    let _alone = alone();
     let me = std::env::current_exe().expect("a test has a name");
     let ended = Command::new(me)
         .args(["--exact", "a_panic_is_told", "--nocapture"])

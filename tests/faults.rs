@@ -2,7 +2,7 @@
 //! Never does it panic, hang, or die of a signal.
 //!
 //! The real program runs under ptrace, which answers one call of its main thread in the kernel's place. Every kind of call is
-//! tried, at its first and its last time, and every bpf(2); `WHITHER_FAULTS=all` tries each call each way (half an hour).
+//! tried, at its first and its last time, and every bpf(2); `WHITHER_FAULTS=all` tries each call each way (a quarter of an hour).
 
 #![cfg(target_arch = "x86_64")]
 
@@ -11,6 +11,9 @@
 mod traced;
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use nix::errno::Errno;
 use traced::{Call, Ended, Fault, run};
@@ -28,19 +31,24 @@ fn a_failing_call_ends_in_one_sentence() {
         return;
     };
     assert_eq!(whole.code, Some(0), "{whole:?}");
-    let mut wrong = String::new();
-    let mut tried = 0;
-    for (at, answers) in chosen(calls) {
-        for &errno in answers {
-            let fault = Fault { at, errno };
-            let ended = run(Some(fault));
-            tried += 1;
-            if let Err(why) = judge(&ended) {
-                wrong += &format!("{errno:?} to call {at}, {:?}: {why}\n", calls[at]);
+    let faults: Vec<Fault> = chosen(calls)
+        .into_iter()
+        .flat_map(|(at, answers)| answers.iter().map(move |&errno| Fault { at, errno }))
+        .collect();
+    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(String::new()));
+    let tries = || {
+        while let Some(&fault) = faults.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(why) = judge(&run(Some(fault))) {
+                let Fault { at, errno } = fault;
+                *wrong.lock().expect("nobody panics") += &format!("{errno:?} to call {at}, {:?}: {why}\n", calls[at]);
             }
         }
-    }
-    assert!(tried > 50, "only {tried} faults were tried");
+    };
+    thread::scope(|scope| {
+        (0..thread::available_parallelism().map_or(1, usize::from)).for_each(|_| drop(scope.spawn(tries)))
+    });
+    assert!(faults.len() > 50, "only {} faults were tried", faults.len());
+    let wrong = wrong.into_inner().expect("nobody panicked");
     assert!(wrong.is_empty(), "{wrong}");
 }
 

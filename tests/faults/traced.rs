@@ -8,7 +8,6 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -99,12 +98,6 @@ const PROG_LOAD: u64 = 5;
 /// A run takes a fraction of a second, on a loaded machine several.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// For whoever waits for children: one run waits for all that this process has.
-pub fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Runs whither until it listens, then interrupts it.
 pub fn run(fault: Option<Fault>) -> Ended {
     let args = ["--backend", "tracepoint", "--filter-func", "kfree_skb|consume_skb", "icmp"];
@@ -128,7 +121,6 @@ fn start(
     refuses: Option<fn(u64) -> bool>,
     then: Box<dyn FnOnce(Pid) + Send>,
 ) -> Ended {
-    let _alone = alone();
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let path = std::env::temp_dir().join(format!(
         "whither-fault-{}-{}",
@@ -198,7 +190,8 @@ impl Traced {
         ptrace::seize(self.main, options).expect("our own child can be traced");
         kill(self.main, Signal::SIGCONT).expect("it is there");
         loop {
-            let status = waitpid(Pid::from_raw(-1), Some(WaitPidFlag::__WALL));
+            // Those of this thread alone: others trace runs of their own.
+            let status = waitpid(Pid::from_raw(-1), Some(WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD));
             match status {
                 Ok(WaitStatus::Exited(pid, code)) if pid == self.main => {
                     self.ended.code = Some(code);

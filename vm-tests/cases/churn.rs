@@ -12,7 +12,7 @@ use crate::guest::{Case, Guest};
 
 pub const CASE: Case = Case { seconds: 300, ..Case::new(run) };
 
-const ROUNDS: usize = 25;
+const ROUNDS: usize = 15;
 /// The caches are full by then.
 const WARM: usize = 5;
 const FUNCTIONS: &str = "--filter-func '__dev_queue_xmit|ip_rcv|.*kfree_skb.*|consume_skb'";

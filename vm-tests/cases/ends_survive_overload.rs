@@ -31,7 +31,11 @@ fn run(vm: &Guest) -> Result<()> {
         send(&net, COUNT)?;
         kill(reader, Signal::SIGCONT)?;
         // These come when the buffer is empty again, behind all drops.
-        std::thread::sleep(std::time::Duration::from_millis(500));
+        let mut printed = 0;
+        while tight.printed()? != printed || printed == 0 {
+            printed = tight.printed()?;
+            std::thread::sleep(std::time::Duration::from_millis(500));
+        }
         send(&net, 2)?;
         let ended = tight.signal(Signal::SIGINT)?;
         judge(&ended).context(backend)?;

@@ -39,7 +39,7 @@ environment:
   WHITHER_VM_MIRROR     a Debian mirror, if apt of this machine has none
   WHITHER_VM_ACCEL      qemu's accelerator (default: tcg)
   WHITHER_VM_WHITHER    a static whither for the guest, instead of building one
-  WHITHER_VM_JOBS       how many machines tests run at once (default: 3)
+  WHITHER_VM_JOBS       how many machines tests run at once (default: 2)
   WHITHER_VM_TIMES      set: tests print what each case took";
 
 /// Runs the command line; the status is the guest command's, 1 for an error of ours, 2 for misuse.

@@ -109,8 +109,8 @@ fn case(name: &str) -> Case {
     CASES.iter().find(|(known, _)| *known == name).map_or(missing, |(_, case)| *case)
 }
 
-/// How many machines run at once: cases wait a third of their time, so this keeps two processors busy.
-const JOBS: usize = 3;
+/// How many machines run at once. More are slower where there are two processors: those of a guest wait for each other.
+const JOBS: usize = 2;
 
 fn work(matrix: &Matrix, queue: VecDeque<Group>, board: &Board) {
     let jobs = std::env::var("WHITHER_VM_JOBS").ok().and_then(|jobs| jobs.parse().ok()).unwrap_or(JOBS);
