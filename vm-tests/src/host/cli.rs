@@ -40,7 +40,7 @@ environment:
   WHITHER_VM_ACCEL      qemu's accelerator (default: tcg)
   WHITHER_VM_WHITHER    a static whither for the guest, instead of building one
   WHITHER_VM_JOBS       how many machines tests run at once (default: 2)
-  WHITHER_VM_TIMES      set: tests print what each case took";
+  WHITHER_VM_TIMES      set: tests print what each case took, and at once why it failed";
 
 /// Runs the command line; the status is the guest command's, 1 for an error of ours, 2 for misuse.
 pub fn main() -> ExitCode {

@@ -60,6 +60,9 @@ impl Board {
     fn publish(&self, trial: Trial, verdict: Verdict, took: Duration) {
         if std::env::var_os("WHITHER_VM_TIMES").is_some() {
             eprintln!("vm-tests: {:6.1} s  {}::{}", took.as_secs_f64(), trial.kernel, trial.case);
+            if let Verdict::Failed(why) = &verdict {
+                eprintln!("{why}");
+            }
         }
         self.lock().insert(trial, Outcome { verdict, took });
         self.changed.notify_all();
