@@ -5,7 +5,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use whither::cli::{self, Args, Command};
 use whither::error::Error;
+use whither::sys::alloc::OrExit;
 use whither::sys::stop::Stop;
+
+#[global_allocator]
+static ALLOCATOR: OrExit = OrExit;
 
 /// Something is missing from the output, and `--strict` was asked for.
 const INCOMPLETE: u8 = 3;

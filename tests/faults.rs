@@ -31,43 +31,43 @@ fn a_failing_call_ends_in_one_sentence() {
         return;
     };
     assert_eq!(whole.code, Some(0), "{whole:?}");
-    let faults: Vec<Fault> = chosen(calls)
-        .into_iter()
-        .flat_map(|(at, answers)| answers.iter().map(move |&errno| Fault { at, errno }))
-        .collect();
-    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(String::new()));
+    let faults = chosen(calls);
+    let (next, met, wrong) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(String::new()));
     let tries = || {
         while let Some(&fault) = faults.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if let Err(why) = judge(&run(Some(fault))) {
-                let Fault { at, errno } = fault;
-                *wrong.lock().expect("nobody panics") += &format!("{errno:?} to call {at}, {:?}: {why}\n", calls[at]);
+            let ended = run(Some(fault));
+            met.fetch_add(ended.failed.into(), Ordering::Relaxed);
+            if let Err(why) = judge(&ended) {
+                *wrong.lock().expect("nobody panics") += &format!("{fault:?}: {why}\n");
             }
         }
     };
     thread::scope(|scope| {
         (0..thread::available_parallelism().map_or(1, usize::from)).for_each(|_| drop(scope.spawn(tries)))
     });
-    assert!(faults.len() > 50, "only {} faults were tried", faults.len());
+    let (tried, met) = (faults.len(), met.into_inner());
+    // One run reads more often than another, so the last of many calls may not come.
+    assert!(met > 50 && met * 20 > tried * 19, "only {met} of {tried} faults were met with");
     let wrong = wrong.into_inner().expect("nobody panicked");
     assert!(wrong.is_empty(), "{wrong}");
 }
 
 /// Which calls are to fail, and how.
-fn chosen(calls: &[Call]) -> Vec<(usize, &'static [Errno])> {
+fn chosen(calls: &[Call]) -> Vec<Fault> {
     let all = std::env::var_os("WHITHER_FAULTS").is_some_and(|value| value == "all");
-    let mut kinds: BTreeMap<Call, Vec<usize>> = BTreeMap::new();
-    for (at, call) in calls.iter().enumerate().filter(|(_, call)| call.may_fail()) {
-        kinds.entry(*call).or_default().push(at);
+    let mut kinds: BTreeMap<Call, usize> = BTreeMap::new();
+    for call in calls.iter().filter(|call| call.may_fail()) {
+        *kinds.entry(*call).or_default() += 1;
     }
     let mut chosen = Vec::new();
-    for times in kinds.values() {
-        let last = times.len() - 1;
-        for (n, &at) in times.iter().enumerate() {
-            match n {
-                _ if all || n == 0 => chosen.push((at, &ANSWERS[..])),
-                _ if n == last || calls[at].is_bpf() => chosen.push((at, &ANSWERS[n % 3..][..1])),
-                _ => {}
-            }
+    for (call, times) in kinds {
+        for after in 0..times {
+            let answers = match after {
+                _ if all || after == 0 => &ANSWERS[..],
+                _ if after == times - 1 || call.is_bpf() => &ANSWERS[after % 3..][..1],
+                _ => continue,
+            };
+            chosen.extend(answers.iter().map(|&errno| Fault { call, after, errno }));
         }
     }
     chosen
@@ -80,8 +80,6 @@ fn judge(ended: &Ended) -> Result<(), String> {
     }
     let errors = ended.stderr.lines().filter(|line| line.starts_with("error: ")).count();
     match ended.code {
-        // Nobody can go on without memory; the allocator has said so.
-        None if ended.stderr.contains("memory allocation of") => Ok(()),
         None => complaint("no exit status"),
         Some(0) if errors == 0 && ended.is_ready() => Ok(()),
         Some(0) => complaint("status 0, but it did not trace"),

@@ -127,6 +127,35 @@ fn a_full_disk_is_told() {
     assert!(message.starts_with("error: cannot write: "), "{message}");
 }
 
+/// Memory that runs out is one sentence, wherever it does.
+#[test]
+fn memory_that_runs_out_is_told() {
+    let long: Vec<String> = (1..4500).map(|port| format!("port {port}")).collect();
+    let long = long.join(" or ");
+    let mut told = 0;
+    for kilobytes in (8_000..60_000).step_by(1_000) {
+        let output = Command::new("sh")
+            .args(["-c", "ulimit -v $1; exec \"$0\" filter \"$2\"", env!("CARGO_BIN_EXE_whither")])
+            .args([&kilobytes.to_string(), &long])
+            .output()
+            .expect("sh runs");
+        let message = String::from_utf8_lossy(&output.stderr);
+        match output.status.code() {
+            Some(1) => {
+                let hint = "hint: `ulimit -v` and the memory limit of the cgroup bound it\n";
+                assert_eq!(message, format!("error: there is not enough memory\n{hint}"));
+                told += 1;
+            }
+            // As without a limit: this one has too many tests.
+            Some(2) => assert!(message.starts_with("error: the filter needs more than 65536 tests\n"), "{message}"),
+            // It did not get as far as to run: execve(2) kills it, or the dynamic loader gives up.
+            None | Some(127) => assert_eq!(told, 0, "{kilobytes}: {message}"),
+            Some(code) => panic!("{kilobytes}: {code}: {message}"),
+        }
+    }
+    assert!(told >= 3, "memory ran out {told} times only");
+}
+
 /// A directory cannot be read.
 #[test]
 fn unreadable_input_is_told() {

@@ -4,6 +4,7 @@
 //! One `repr(C)` structure per command of `bpf(2)`, sized by an assertion, with pointers that borrow.
 #![allow(unsafe_code)]
 
+pub mod alloc;
 pub mod bpf;
 pub mod clock;
 pub mod mmap;

@@ -21,8 +21,11 @@ use nix::unistd::Pid;
 /// A call of the main thread is answered by an error.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault {
-    /// Number of the call, counted from [`FIRST`] on.
-    pub at: usize,
+    /// What is called.
+    pub call: Call,
+    /// How many such calls are answered as usual before, counted from [`FIRST`] on. Calls of other kinds do not count: how
+    /// often a lock is waited for differs from run to run.
+    pub after: usize,
     /// The answer.
     pub errno: Errno,
 }
@@ -72,6 +75,8 @@ pub struct Ended {
     pub stderr: String,
     calls: Vec<Call>,
     ready: Option<usize>,
+    /// Whether the fault was met with.
+    pub failed: bool,
     /// Whether system calls were filtered.
     pub confined: bool,
     /// What any thread or child called once system calls were filtered: numbers and first arguments.
@@ -245,11 +250,14 @@ impl Traced {
             return;
         }
         let command = if number == libc::SYS_bpf { registers.rdi } else { 0 };
-        if let Some(fault) = self.fault.filter(|fault| fault.at == self.ended.calls.len()) {
+        let call = Call { number, command };
+        let before = || self.ended.calls.iter().filter(|&&earlier| earlier == call).count();
+        if let Some(fault) = self.fault.filter(|fault| fault.call == call && fault.after == before()) {
             // No call has this number: the kernel does nothing.
             registers.orig_rax = u64::MAX;
             ptrace::setregs(pid, registers).expect("it is stopped");
             self.answer = Some(fault.errno);
+            self.ended.failed = true;
         }
         if number == libc::SYS_bpf
             && command == PROG_LOAD
@@ -259,7 +267,7 @@ impl Traced {
             ptrace::setregs(pid, registers).expect("it is stopped");
             self.answer = Some(Errno::EACCES);
         }
-        self.ended.calls.push(Call { number, command });
+        self.ended.calls.push(call);
     }
 
     /// Whether it listens now; then it is interrupted.
