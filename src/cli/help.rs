@@ -77,7 +77,7 @@ pub(super) fn default(arg: &Arg) -> Option<String> {
 
 /// `whither VERSION (COMMIT, TARGET)`, or with pwru's name if it was started by that name.
 ///
-/// The commit is the one in the environment variable `WHITHER_COMMIT` when this was built.
+/// The commit comes from `packaging/commit.rs`.
 pub(super) fn version(program: &str) -> String {
     let name = if program == "pwru" { "pwru" } else { "whither" };
     let commit = option_env!("WHITHER_COMMIT").unwrap_or("unknown commit");
