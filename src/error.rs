@@ -1,18 +1,25 @@
-//! Why a run failed: one sentence each, at most one hint.
+//! Why a command failed: one sentence each, at most one hint, and the exit code.
 
 use crate::attach::AttachError;
+use crate::cli::Misuse;
 use crate::decode::DecodeError;
+use crate::filter_command;
 use crate::host::SymbolsError;
 use crate::host::survey::HostError;
 use crate::load::LoadError;
 use crate::plan::{Backend, PlanError};
+use crate::program::BuildError;
+use crate::types_command;
+use filter_compiler::ErrorKind;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// Why a run failed.
+/// Why a command failed.
 #[derive(Debug)]
 pub enum Error {
+    /// The command line cannot be meant.
+    Misuse(Misuse),
     /// Something could not be read.
     Host(HostError),
     /// Addresses cannot be named.
@@ -20,7 +27,7 @@ pub enum Error {
     /// There is nothing to trace.
     Plan(PlanError),
     /// A program could not be emitted.
-    Program(crate::program::BuildError),
+    Program(BuildError),
     /// The kernel refused a map or a program.
     Load(LoadError),
     /// Nothing could be attached.
@@ -42,6 +49,10 @@ pub enum Error {
     Record(DecodeError),
     /// Reading records failed.
     Io(io::Error),
+    /// `whither filter` failed.
+    Filter(filter_command::Error),
+    /// `whither types export` failed.
+    Types(types_command::Error),
 }
 
 impl Error {
@@ -98,13 +109,38 @@ impl Error {
         error.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
     }
 
-    /// The exit code: 2 for what the user typed, 1 for everything else.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Error::Plan(PlanError::Expression(_) | PlanError::Inner { .. } | PlanError::Field { .. })
-            | Error::Host(HostError::Pattern(_)) => 2,
-            _ => 1,
+    /// Standard output takes nothing.
+    pub fn output(error: io::Error) -> Error {
+        Error::File { path: "standard output".into(), error }
+    }
+
+    /// What the command ends with on standard error.
+    pub fn last_words(&self) -> String {
+        match (self, self.hint()) {
+            (Error::Misuse(misuse), _) => misuse.to_string(),
+            (_, Some(hint)) => format!("error: {self}\nhint: {hint}\n"),
+            (_, None) => format!("error: {self}\n"),
         }
+    }
+
+    /// The exit code: 2 for what was typed and can mean nothing, 1 for what cannot be had, read or done.
+    pub fn exit_code(&self) -> u8 {
+        // Who cannot ask a name server does not know whether the name is right.
+        let is_wrong = |error: &filter_compiler::Error| !matches!(error.kind(), ErrorKind::Lookup { .. });
+        let is_misuse = match self {
+            Error::Misuse(_) | Error::Host(HostError::Pattern(_) | HostError::IfnameInode) => true,
+            Error::Plan(PlanError::Expression(error) | PlanError::Inner { error, .. }) => is_wrong(error),
+            Error::Plan(PlanError::Field { error, .. }) => !error.is_damage(),
+            Error::Program(BuildError::Filter(error)) => error.is_about_size(),
+            Error::Filter(error) => match error {
+                filter_command::Error::Expression(error) => is_wrong(error),
+                filter_command::Error::Emit(error) => error.is_about_size(),
+                filter_command::Error::Untold(_) | filter_command::Error::Tasks => true,
+                _ => false,
+            },
+            _ => false,
+        };
+        if is_misuse { 2 } else { 1 }
     }
 }
 
@@ -118,6 +154,7 @@ const PRIVILEGE: &str = "run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYSLO
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Error::Misuse(misuse) => f.write_str(&misuse.error),
             Error::Host(error) => error.fmt(f),
             Error::Symbols(error) => error.fmt(f),
             Error::Plan(error) => error.fmt(f),
@@ -145,6 +182,8 @@ impl fmt::Display for Error {
             Error::File { path, error } => write!(f, "{}: {error}", path.display()),
             Error::Record(error) => write!(f, "a record cannot be read: {error}"),
             Error::Io(error) => error.fmt(f),
+            Error::Filter(error) => error.fmt(f),
+            Error::Types(error) => error.fmt(f),
         }
     }
 }
@@ -161,64 +200,15 @@ macro_rules! from {
     };
 }
 from! {
+    Misuse => Misuse
     HostError => Host
     SymbolsError => Symbols
     PlanError => Plan
-    crate::program::BuildError => Program
+    BuildError => Program
     LoadError => Load
     AttachError => Attach
     DecodeError => Record
     io::Error => Io
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn denied() -> io::Error {
-        io::Error::from_raw_os_error(libc::EPERM)
-    }
-
-    fn refused(backend: Backend, error: io::Error) -> (Backend, Error) {
-        (backend, AttachError::Backend { backend, what: "opening a probe", error }.into())
-    }
-
-    #[test]
-    fn failures_are_sentences() {
-        let check = |error: Error, code: u8, text: &str, hint: Option<&str>| {
-            assert_eq!((error.to_string().as_str(), error.exit_code()), (text, code));
-            assert_eq!(error.hint().as_deref(), hint, "{text}");
-        };
-        let privilege = Some("run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYSLOG");
-        let asm = asm::Asm::new("entry").finish().expect_err("it has no end");
-        let text = format!("a program cannot be emitted: {asm}");
-        check(crate::program::BuildError::Asm(asm).into(), 1, &text, None);
-        check(Error::NoSuchFunction("ip_rcvv".into()), 1, "no function's whole name matches `ip_rcvv`", None);
-        let text =
-            "Current kernel does not support fentry/fexit to run with --filter-trace-tc/--filter-trace-xdp: no BTF";
-        check(Error::NoFentry("no BTF".into()), 1, text, None);
-        let path = PathBuf::from("/no/such");
-        let error = io::Error::from_raw_os_error(libc::ENOENT);
-        check(Error::File { path, error }, 1, "/no/such: No such file or directory (os error 2)", None);
-        let error = DecodeError::Short { have: 12, need: 40 };
-        check(error.into(), 1, "a record cannot be read: a record of 12 bytes where the layout has 40", None);
-        check(denied().into(), 1, "Operation not permitted (os error 1)", None);
-        let error = LoadError::Map { name: "events", error: denied() };
-        check(error.into(), 1, "the kernel made no map `events`: Operation not permitted (os error 1)", privilege);
-    }
-
-    /// Each way in says why it does not work; one reason is enough where it is that of the least demanding one.
-    #[test]
-    fn where_nothing_works_every_reason_is_told() {
-        let missing = || io::Error::from_raw_os_error(libc::ENOENT);
-        let error = Error::NoBackend(vec![refused(Backend::Kprobe, denied()), refused(Backend::Tracepoint, missing())]);
-        let text = "no way to trace works here
-  kprobe: kprobe does not work here: opening a probe: Operation not permitted (os error 1)
-  tracepoint: tracepoint does not work here: opening a probe: No such file or directory (os error 2)";
-        assert_eq!((error.to_string().as_str(), error.hint()), (text, None));
-        let error = Error::NoBackend(vec![refused(Backend::Kprobe, missing()), refused(Backend::Tracepoint, denied())]);
-        let text = "no way to trace works here, not even by tracepoint: tracepoint does not work here: opening a probe: \
-                    Operation not permitted (os error 1)";
-        assert_eq!((error.to_string().as_str(), error.hint().as_deref()), (text, Some(PRIVILEGE)));
-    }
+    filter_command::Error => Filter
+    types_command::Error => Types
 }

@@ -14,7 +14,7 @@ use crate::sys::stop::Stop;
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::fmt::Write as _;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::sync::Arc;
 
 /// Prints the list for the flags in `args`, as a run with them would have it. Fails if no function has a name that is
@@ -35,12 +35,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<(), Error> {
         return Err(Error::NoSuchFunction(args.filter_func.clone().unwrap_or_default()));
     }
     let traced = rows.iter().filter(|row| row.why.is_none()).count();
-    let mut out = BufWriter::new(io::stdout().lock());
-    let done = out.write_all(table(&rows).as_bytes()).and_then(|()| out.flush());
-    match done {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-        done => done?,
-    }
+    process::print(table(&rows).as_bytes()).map_err(Error::output)?;
     let by = plan.map_or(String::new(), |plan| format!(" by {}", plan.backend));
     let _ = writeln!(io::stderr(), "{traced} would be traced{by}, {} not{note}", rows.len() - traced);
     Ok(())

@@ -326,8 +326,5 @@ mod tests {
         let silent = refused(refusal(b"\0", &code));
         assert_eq!(silent.to_string(), "the kernel refused program `entry`: Permission denied (os error 13)");
         assert!(silent.hint().is_none() && !silent.is_about_code());
-        let encode = LoadError::Encode("no map".into());
-        assert_eq!(encode.to_string(), "a program cannot be encoded: no map");
-        assert_eq!(LoadError::Stopped.to_string(), "stopped while programs were loaded");
     }
 }

@@ -1,4 +1,4 @@
-//! The command: exit codes, and errors as a reader sees them.
+//! The command: what is printed in the end, and exit codes.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -7,6 +7,7 @@ use whither::cli::{self, Args, Command};
 use whither::error::Error;
 use whither::sys::alloc::OrExit;
 use whither::sys::stop::Stop;
+use whither::{doctor, filter_command, funcs_command, types_command};
 
 #[global_allocator]
 static ALLOCATOR: OrExit = OrExit;
@@ -15,31 +16,28 @@ static ALLOCATOR: OrExit = OrExit;
 const INCOMPLETE: u8 = 3;
 
 fn main() -> ExitCode {
-    match cli::parse(std::env::args_os()) {
-        Ok(Command::Trace(args)) => match trace(&args) {
-            Ok(code) => code,
-            Err(error) => fail(&error),
-        },
-        Ok(Command::Doctor(args)) => whither::doctor::run(&args),
-        Ok(Command::Types(args)) => whither::types_command::run(&args),
-        Ok(Command::Funcs(args)) => match funcs(&args) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&error),
-        },
-        Ok(Command::Filter(args)) => whither::filter_command::run(&args),
-        Ok(Command::Help(text)) => {
+    command().unwrap_or_else(|error| {
+        let _ = write!(std::io::stderr(), "{}", error.last_words());
+        ExitCode::from(error.exit_code())
+    })
+}
+
+fn command() -> Result<ExitCode, Error> {
+    match cli::parse(std::env::args_os())? {
+        Command::Trace(args) => return trace(&args),
+        Command::Doctor(args) if !doctor::run(&args)? => return Ok(ExitCode::FAILURE),
+        Command::Doctor(_) => {}
+        Command::Types(args) => types_command::run(&args)?,
+        Command::Funcs(args) => funcs_command::run(&args, &Stop::on_signals()?)?,
+        Command::Filter(args) => filter_command::run(&args)?,
+        Command::Help(text) => {
             let _ = write!(std::io::stderr(), "{text}");
-            ExitCode::SUCCESS
         }
-        Ok(Command::Version(text)) => {
+        Command::Version(text) => {
             let _ = writeln!(std::io::stdout(), "{text}");
-            ExitCode::SUCCESS
-        }
-        Err(misuse) => {
-            let _ = write!(std::io::stderr(), "{misuse}");
-            ExitCode::from(2)
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn trace(args: &Args) -> Result<ExitCode, Error> {
@@ -47,17 +45,4 @@ fn trace(args: &Args) -> Result<ExitCode, Error> {
     let stop = Arc::new(stop?);
     let summary = whither::run::run(args, &stop)?;
     Ok(if args.strict && summary.missing > 0 { ExitCode::from(INCOMPLETE) } else { ExitCode::SUCCESS })
-}
-
-fn funcs(args: &Args) -> Result<(), Error> {
-    whither::funcs_command::run(args, &Stop::on_signals()?)
-}
-
-fn fail(error: &Error) -> ExitCode {
-    let mut stderr = std::io::stderr();
-    let _ = writeln!(stderr, "error: {error}");
-    if let Some(hint) = error.hint() {
-        let _ = writeln!(stderr, "hint: {hint}");
-    }
-    ExitCode::from(error.exit_code())
 }

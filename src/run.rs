@@ -23,7 +23,7 @@ use crate::sys::stop::Stop;
 use crate::sys::{bpf, process};
 use filter_compiler::Graph;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -429,7 +429,7 @@ fn print(dump: Dump, args: &Args, host: &Host, rungs: &[Backend]) -> Result<Summ
                     },
                     Dump::Verifier => load::verifier_log(&program::build(&plan)?)?,
                 };
-                io::stdout().write_all(text.as_bytes())?;
+                process::print(text.as_bytes()).map_err(Error::output)?;
                 return Ok(Summary::default());
             }
             Err(error) => first = first.or(Some(error)),

@@ -4,10 +4,10 @@ use crate::btf::slice::Slicer;
 use crate::btf::{Btf, BtfError, Func, Kind, PointerSet, Struct, TypeId};
 use crate::cli::TypesArgs;
 use crate::host::{LoadError, Roots, modules};
+use crate::sys::process;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 /// Kept with all members, where the kernel has them: what programs read and what expressions begin with.
 pub const WHOLE: [&str; 37] = [
@@ -52,7 +52,7 @@ pub const WHOLE: [&str; 37] = [
 
 /// Why nothing was written.
 #[derive(Debug)]
-enum Error {
+pub enum Error {
     /// There are no types.
     Types(LoadError),
     /// They cannot be cut.
@@ -84,18 +84,10 @@ impl fmt::Display for Error {
     }
 }
 
-/// Writes the slice. Status 1 if that fails.
-pub fn run(args: &TypesArgs) -> ExitCode {
-    match export(args) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "error: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
+impl std::error::Error for Error {}
 
-fn export(args: &TypesArgs) -> Result<(), Error> {
+/// Writes the slice.
+pub fn run(args: &TypesArgs) -> Result<(), Error> {
     let roots = Roots::default();
     let release = roots.release();
     let (btf, _) = modules::load_kernel(&roots.sys, args.kernel_btf.as_deref(), &release).map_err(Error::Types)?;
@@ -103,12 +95,7 @@ fn export(args: &TypesArgs) -> Result<(), Error> {
     match &args.output {
         Some(path) => std::fs::write(path, &slice).map_err(|error| Error::Write(path.clone(), error))?,
         None if io::stdout().is_terminal() => return Err(Error::Terminal),
-        None => match io::stdout().write_all(&slice) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                return Err(Error::Write("standard output".into(), error));
-            }
-            _ => {}
-        },
+        None => process::print(&slice).map_err(|error| Error::Write("standard output".into(), error))?,
     }
     let _ = writeln!(io::stderr(), "{} bytes, for --kernel-btf on a host with the same kernel", slice.len());
     Ok(())
@@ -147,17 +134,4 @@ fn slice(btf: &Btf, names: &[String]) -> Result<Vec<u8>, Error> {
         }
     }
     Ok(slicer.finish().map_err(Error::Cut)?.swap_remove(0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Those that take a terminal or damaged types; the others are in `tests/errors/kernel-btf.txt`.
-    #[test]
-    fn refusals_are_sentences() {
-        assert_eq!(Error::Terminal.to_string(), "types are no text for a terminal: name a file with --output");
-        let cut = Error::Cut(BtfError::NoSuchType(TypeId(9)));
-        assert_eq!(cut.to_string(), "the types cannot be cut: there is no BTF type 9, though it is referred to");
-    }
 }

@@ -10,6 +10,7 @@ mod golden;
 use std::fmt::Write;
 
 use whither::cli::{self, Command};
+use whither::error::Error;
 
 #[test]
 fn every_command_line_means_what_its_file_says() {
@@ -69,9 +70,11 @@ fn answer(command: &str) -> String {
             let _ = writeln!(out, "    version: {}", line.split(" (").next().unwrap_or_default());
         }
         Err(misuse) => {
-            for line in misuse.to_string().lines() {
+            let error = Error::from(misuse);
+            for line in error.last_words().lines() {
                 let _ = writeln!(out, "    {line}");
             }
+            let _ = writeln!(out, "    (exit {})", error.exit_code());
         }
     }
     out
@@ -106,7 +109,9 @@ fn other_words_are_refused() {
     use std::os::unix::ffi::OsStringExt;
     let word = || OsString::from_vec(b"tcp\xff".to_vec());
     for words in [vec!["whither".into(), word()], vec!["whither".into(), "--filter-func".into(), word()]] {
-        let misuse = cli::parse(words).unwrap_err().to_string();
+        let error = Error::from(cli::parse(words).unwrap_err());
+        let misuse = error.last_words();
         assert!(misuse.starts_with("error: a word of the command line is not UTF-8\nusage: "), "{misuse}");
+        assert_eq!(error.exit_code(), 2);
     }
 }

@@ -139,16 +139,15 @@ fn what_lockdown_forbids_is_said() {
     let args = recorded::args("--backend kprobe icmp");
     let mut host = recorded::host("6.1-x86_64", &args, &["read"]).expect("it is recorded");
     host.lockdown = Some(Lockdown::Confidentiality);
-    let error = Plan::with(&args, &host, Backend::Kprobe, None).expect_err("nothing can be read").to_string();
-    let text = "programs may not read kernel memory: lockdown=confidentiality forbids it, and invalid input parameter";
-    assert_eq!(error, text);
+    let error = Plan::with(&args, &host, Backend::Kprobe, None).expect_err("nothing can be read");
+    let text = "--- exit 1
+error: programs may not read kernel memory: lockdown=confidentiality forbids it, and invalid input parameter
+";
+    assert_eq!(refused(&error.into()), text);
 }
 
 fn refused(error: &Error) -> String {
-    let mut out = format!("--- exit {}\nerror: {error}\n", error.exit_code());
-    if let Some(hint) = error.hint() {
-        let _ = writeln!(out, "hint: {hint}");
-    }
+    let out = format!("--- exit {}\n{}", error.exit_code(), error.last_words());
     // Paths of recorded hosts begin where the tree lies.
     out.replace(&format!("{}/", env!("CARGO_MANIFEST_DIR")), "")
 }

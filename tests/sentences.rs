@@ -2,7 +2,7 @@
 //! between quotes, and looked for in the tests.
 //!
 //! A sentence has three words or more. A test has it if it has any five of its words in a row, values left out; goldens
-//! have them, and so have the unit tests beside the code.
+//! have them, and so have the unit tests beside the code. What ends the program is in a test that has the exit code, too.
 
 #[path = "support/sources.rs"]
 mod sources;
@@ -21,6 +21,16 @@ const TESTS: [(&str, &str); 7] = [
     ("packaging/man", "8"),
 ];
 
+/// The tests that have exit codes.
+const ENDINGS: [&str; 6] = [
+    "tests/endings/",
+    "tests/errors/",
+    "tests/cli/",
+    "tests/plan/",
+    "tests/filter_command/",
+    "filter-compiler/tests/reject/",
+];
+
 /// What no test has: file, words of it (none: all of the file), and why.
 const UNHEARD: &[(&str, &str, &str)] = &[
     ("src/privilege/mod.rs", "", "the table of README, which tests/readme.rs compares"),
@@ -36,6 +46,12 @@ const UNHEARD: &[(&str, &str, &str)] = &[
     ("src/sys/privilege.rs", "has a filter of its own", "takes a thread that somebody else put under a filter"),
 ];
 
+/// Errors that no test has with an exit code: the same, and what becomes of them.
+const NO_ENDING: &[(&str, &str, &str)] = &[
+    ("src/host/functions.rs", "is refused: lockdown or missing privilege", "a run goes on without the list"),
+    ("filter-compiler/src/cbpf/insn.rs", "", "of the library alone: no command reads classic BPF"),
+];
+
 /// A sentence has so many words at least.
 const SHORTEST: usize = 3;
 /// So many words in a row are a quotation.
@@ -43,13 +59,16 @@ const QUOTED: usize = 5;
 
 #[test]
 fn every_sentence_is_in_a_test() {
-    let mut heard = String::new();
+    let (mut heard, mut ending) = (String::new(), String::new());
     for (place, extension) in TESTS {
         for (name, text) in sources::under(place, extension) {
             // This file names those that are not; recorded hosts and code say nothing.
             let is_silent = ["tests/hosts", "filter-compiler/tests/accept"];
             if name != "tests/sentences.rs" && !is_silent.iter().any(|start| name.starts_with(start)) {
                 heard += &text;
+            }
+            if ENDINGS.iter().any(|start| name.starts_with(start)) {
+                ending += &text;
             }
         }
     }
@@ -64,32 +83,44 @@ fn every_sentence_is_in_a_test() {
             }
         }
     }
-    let heard = one_line(&heard).replace("\\n", " ");
-    let heard = words(&heard);
-    let runs: HashSet<&[&str]> = (SHORTEST..=QUOTED).flat_map(|length| heard.windows(length)).collect();
+    let (heard, ending) = (one_line(&heard).replace("\\n", " "), one_line(&ending));
+    let (heard, ending) = (words(&heard), words(&ending));
+    let (heard, ending) = (runs(&heard), runs(&ending));
     let (mut missing, mut excused) = (Vec::new(), BTreeSet::new());
-    for (file, sentence) in &said {
-        let words = words(sentence);
-        if words.windows(QUOTED.min(words.len())).any(|run| runs.contains(run)) {
-            continue;
-        }
-        match UNHEARD.iter().position(|(name, words, _)| name == file && sentence.contains(words)) {
-            Some(index) => drop(excused.insert(index)),
-            None => missing.push(format!("{file}: {sentence}")),
+    for (file, Sentence { text, is_error }) in &said {
+        let words = words(text);
+        let is_in = |runs: &HashSet<&[&str]>| words.windows(QUOTED.min(words.len())).any(|run| runs.contains(run));
+        let (exceptions, what) = match is_error {
+            _ if !is_in(&heard) => (UNHEARD, "in no test"),
+            true if !is_in(&ending) => (NO_ENDING, "in no test with its exit code"),
+            _ => continue,
+        };
+        match exceptions.iter().find(|(name, words, _)| name == file && text.contains(words)) {
+            Some(exception) => drop(excused.insert(exception)),
+            None => missing.push(format!("{file}: {text}: {what}")),
         }
     }
-    for (index, (file, words, _)) in UNHEARD.iter().enumerate() {
-        if !excused.contains(&index) {
+    for exception @ (file, words, _) in UNHEARD.iter().chain(NO_ENDING) {
+        if !excused.contains(exception) {
             missing.push(format!("{file}: `{words}` is an exception that nobody needs"));
         }
     }
-    assert!(said.len() > 300, "only {} sentences are found", said.len());
-    assert!(missing.is_empty(), "no test has these sentences:\n{}", missing.join("\n"));
+    let errors = said.iter().filter(|(_, sentence)| sentence.is_error).count();
+    assert!(said.len() > 300 && errors > 100, "only {} sentences are found, {errors} of errors", said.len());
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
 
-/// What a user may read: of every text in `code` the longest part without values. Left out are messages of panics, and
-/// what explains code to its readers.
-fn sentences(code: &str) -> Vec<String> {
+/// What a user may read.
+#[derive(Debug, PartialEq, Eq)]
+struct Sentence {
+    /// The longest part without values.
+    text: String,
+    /// Whether it is printed for an error, as its `Display`.
+    is_error: bool,
+}
+
+/// What a user may read: all texts in `code` but messages of panics, and what explains code to its readers.
+fn sentences(code: &str) -> Vec<Sentence> {
     let parts = taken_apart(code);
     let mut found = Vec::new();
     for (at, text) in &parts.texts {
@@ -100,13 +131,21 @@ fn sentences(code: &str) -> Vec<String> {
         if is_ours || statement.contains("assert") {
             continue;
         }
-        let parts = fixed_parts(&one_line(text));
-        let longest = parts.iter().map(|part| part.trim()).max_by_key(|part| part.len()).unwrap_or_default();
+        let fixed = fixed_parts(&one_line(text));
+        let longest = fixed.iter().map(|part| part.trim()).max_by_key(|part| part.len()).unwrap_or_default();
         if longest.split(' ').count() >= SHORTEST && words(longest).len() >= SHORTEST {
-            found.push(longest.to_owned());
+            let shown =
+                before.rsplit("\nimpl").next().and_then(|item| item.split(" {\n").next()?.split("Display for ").nth(1));
+            let is_error = shown.is_some_and(|name| name.ends_with("Error") || name.ends_with("ErrorKind"));
+            found.push(Sentence { text: longest.to_owned(), is_error });
         }
     }
     found
+}
+
+/// All that may be quoted of these words.
+fn runs<'w>(words: &'w [&'w str]) -> HashSet<&'w [&'w str]> {
+    (SHORTEST..=QUOTED).flat_map(|length| words.windows(length)).collect()
 }
 
 /// What is left of a text for `format!` without its values, and cut at line ends.
@@ -145,9 +184,20 @@ fn sentences_are_found() {
         write!(f, "{a} is not {b} as it should be")?;
         let x = it.expect("a reason for us alone");
         assert!(x, "nor is this one");
-        f.write_str("one that goes on \
-                     behind the line")
         "two words"
-    "#;
-    assert_eq!(sentences(code), ["as it should be", "one that goes on behind the line"]);
+impl fmt::Display for SomeError {
+    f.write_str("one that goes on \
+                 behind the line")
+}
+
+impl Other {
+    "this is of another item"
+"#;
+    let sentence = |text: &str, is_error| Sentence { text: text.into(), is_error };
+    let want = [
+        sentence("as it should be", false),
+        sentence("one that goes on behind the line", true),
+        sentence("this is of another item", false),
+    ];
+    assert_eq!(sentences(code), want);
 }

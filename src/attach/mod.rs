@@ -214,31 +214,3 @@ impl Drop for Hooks {
 const FEW: usize = 64;
 /// Processes that close kprobes side by side.
 const CHILDREN: usize = 8;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refusals_are_sentences() {
-        let denied = || io::Error::from_raw_os_error(libc::EPERM);
-        let backend = Backend::Kprobe;
-        for (error, sentence) in [
-            (
-                AttachError::Backend { backend, what: "opening a probe", error: denied() },
-                "kprobe does not work here: opening a probe: Operation not permitted (os error 1)",
-            ),
-            (
-                AttachError::Nothing { backend, count: 1, error: denied() },
-                "kprobe could not attach to the only function: Operation not permitted (os error 1)",
-            ),
-            (
-                AttachError::Nothing { backend, count: 7, error: denied() },
-                "kprobe could attach to none of 7 functions: Operation not permitted (os error 1)",
-            ),
-            (AttachError::Stopped, "stopped while functions were attached"),
-        ] {
-            assert_eq!(error.to_string(), sentence);
-        }
-    }
-}

@@ -15,23 +15,18 @@ use facts::Facts;
 use prove::{Datagram, Proof, prove};
 use reason::{Cause, Reason};
 use report::{Answer, Check, Report, Verdict};
-use std::io::{self, Write};
-use std::process::ExitCode;
+use std::io;
 
 /// The functions that the ways in are tried on: those that a datagram on the loopback device visits.
 const FUNCTIONS: &str =
     "ip_rcv|ip_local_out|ip_output|ip_send_skb|dev_hard_start_xmit|udp_rcv|__udp_enqueue_schedule_skb";
 
-/// Tries everything and prints what came of it. Status 0 if a run would trace, 1 if not.
-pub fn run(args: &DoctorArgs) -> ExitCode {
+/// Tries everything and prints what came of it. Returns whether a run would trace.
+pub fn run(args: &DoctorArgs) -> Result<bool, Error> {
     let report = examine();
     let text = if args.json { report.json() } else { report.to_string() };
-    let written = io::stdout().write_all(text.as_bytes());
-    match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
-        _ if report.verdict.works => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
-    }
+    process::print(text.as_bytes()).map_err(Error::output)?;
+    Ok(report.verdict.works)
 }
 
 fn examine() -> Report {

@@ -119,6 +119,11 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Error {
+    /// Whether the type information is damaged, whatever was typed.
+    pub fn is_damage(&self) -> bool {
+        matches!(*self.kind, ErrorKind::Btf(_) | ErrorKind::Path(PathErrorKind::Btf(_)))
+    }
+
     pub(super) fn new(kind: ErrorKind, span: Range<usize>, text: &str) -> Error {
         Error { kind: Box::new(kind), span, text: text.to_owned() }
     }

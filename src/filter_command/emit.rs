@@ -14,6 +14,16 @@ pub enum EmitError {
     Program(asm::Error),
 }
 
+impl EmitError {
+    /// Whether there is too much of something that is right as such.
+    pub fn is_about_size(&self) -> bool {
+        match self {
+            EmitError::Filter(error) => error.is_about_size(),
+            EmitError::Program(error) => error.is_about_size(),
+        }
+    }
+}
+
 impl fmt::Display for EmitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -5,7 +5,7 @@ mod emit;
 
 use crate::cli::{Emit, FilterArgs, LinkType};
 use capture::{CaptureError, Reader};
-use emit::EmitError;
+pub use emit::EmitError;
 use filter_compiler::cbpf::{Meta, Packet, Program};
 use filter_compiler::ebpf::{Metadata, Needs};
 use filter_compiler::names::System;
@@ -15,21 +15,14 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufWriter, Read, Write};
 use std::path::Path;
-use std::process::ExitCode;
 
-/// Does what the command line says and prints the result. What was typed wrongly is status 2, all else 1.
-pub fn run(args: &FilterArgs) -> ExitCode {
+/// Does what the command line says and prints the result; what was found before a failure, too.
+pub fn run(args: &FilterArgs) -> Result<(), Error> {
     let mut out = BufWriter::new(io::stdout().lock());
-    let done = act(args, &mut out).and_then(|()| Ok(out.flush()?));
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Error::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(error) => {
-            // What was found before is shown before.
-            let _ = out.flush();
-            let _ = writeln!(io::stderr(), "error: {error}");
-            ExitCode::from(error.exit_code())
-        }
+    let done = act(args, &mut out);
+    match done.and(out.flush().map_err(Error::Write)) {
+        Err(Error::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done,
     }
 }
 
@@ -163,7 +156,7 @@ fn for_files(link: LinkType, expression: &str, names: &System) -> Result<Program
 
 /// Why nothing more is printed.
 #[derive(Debug)]
-enum Error {
+pub enum Error {
     /// The expression is wrong.
     Expression(filter_compiler::Error),
     /// The expression cannot be emitted.
@@ -173,9 +166,23 @@ enum Error {
     /// Two things at a time.
     Tasks,
     /// The capture file cannot be opened.
-    Open { path: String, error: io::Error },
+    Open {
+        /// Its name.
+        path: String,
+        /// The kernel's answer.
+        error: io::Error,
+    },
     /// The capture file ends too early, or is none.
-    Capture { path: String, seen: u64, matched: u64, error: CaptureError },
+    Capture {
+        /// Its name.
+        path: String,
+        /// Packets that were read before.
+        seen: u64,
+        /// Those of them that match.
+        matched: u64,
+        /// What is wrong.
+        error: CaptureError,
+    },
     /// Standard input cannot be read.
     Read(io::Error),
     /// Standard output cannot be written.
@@ -183,13 +190,6 @@ enum Error {
 }
 
 impl Error {
-    fn exit_code(&self) -> u8 {
-        match self {
-            Error::Expression(_) | Error::Emit(_) | Error::Untold(_) | Error::Tasks => 2,
-            Error::Open { .. } | Error::Capture { .. } | Error::Read(_) | Error::Write(_) => 1,
-        }
-    }
-
     /// One line, without the expression.
     fn sentence(&self) -> String {
         match self {
@@ -217,6 +217,8 @@ impl fmt::Display for Error {
         }
     }
 }
+
+impl std::error::Error for Error {}
 
 impl From<filter_compiler::Error> for Error {
     fn from(error: filter_compiler::Error) -> Error {

@@ -327,27 +327,3 @@ impl fmt::Display for PlanError {
 }
 
 impl std::error::Error for PlanError {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Those that no recorded host gives; the others are in `tests/plan/`.
-    #[test]
-    fn refusals_are_sentences() {
-        let check = |error: PlanError, text: &str| assert_eq!(error.to_string(), text);
-        let error = "no struct is named `xdp_buff` (vmlinux)".to_owned();
-        check(
-            PlanError::NoType { flag: "--filter-xdp-expr", error },
-            "--filter-xdp-expr cannot be used on this kernel: no struct is named `xdp_buff` (vmlinux)",
-        );
-        let kind = crate::btf::PathErrorKind::Expected("a number");
-        check(
-            PlanError::Kernel(PathError { kind, span: 0..0 }),
-            "the kernel's types are not as expected: expected a number",
-        );
-        check(PlanError::NoFunction { backend: "fentry" }, "cannot find a kernel function to trace by fentry");
-        check(PlanError::NoAddresses { why: "hidden".into(), hint: None }, "functions have no addresses here: hidden");
-        check(PlanError::ForeignTypes, "--kernel-btf holds other types than this kernel has");
-    }
-}

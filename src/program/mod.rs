@@ -144,7 +144,7 @@ impl BuildError {
     pub fn is_about_size(&self) -> bool {
         match self {
             BuildError::Asm(error) => error.is_about_size(),
-            BuildError::Filter(_) => true,
+            BuildError::Filter(error) => error.is_about_size(),
         }
     }
 }

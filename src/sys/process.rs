@@ -2,7 +2,7 @@
 
 use std::collections::BinaryHeap;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 
@@ -46,6 +46,15 @@ pub fn standard_output() -> io::Result<File> {
         }
     }
     Ok(given)
+}
+
+/// Writes to standard output. A reader that has gone away is no failure.
+pub fn print(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
 }
 
 /// Index of the interface `name` in the network namespace that the file `netns` stands for; without one in ours.

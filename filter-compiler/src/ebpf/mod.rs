@@ -163,6 +163,13 @@ pub enum Error {
     TooLong(usize),
 }
 
+impl Error {
+    /// Whether there is too much of something that is right as such.
+    pub const fn is_about_size(&self) -> bool {
+        matches!(self, Error::TooDeep(_) | Error::TooLong(_))
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
