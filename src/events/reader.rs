@@ -15,7 +15,7 @@ const BATCH: usize = 64 << 10;
 const PAUSE: Duration = Duration::from_micros(200);
 /// How often a reader that cannot hand over looks for the end.
 const BLOCKED: Duration = Duration::from_millis(100);
-/// How long output may be blocked after the end was asked for.
+/// How long nobody may take a batch after the end was asked for: then output is blocked.
 const GRACE: Duration = Duration::from_secs(2);
 /// How long the buffer must be empty before the reader asks to be woken.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -40,6 +40,7 @@ impl Reader {
     pub fn run(mut self, stop: &Stop) -> io::Result<u64> {
         let mut last = Instant::now();
         let mut told = false;
+        let mut taken = Taken { waiting: 0, since: last };
         loop {
             // Asked before draining: programs are silent then, and nothing comes after what is found.
             let ending = self.ending.load(Ordering::Acquire);
@@ -56,6 +57,7 @@ impl Reader {
             } else if ending && (self.source.backlog() == 0 || last.elapsed() > PATIENCE) {
                 return Ok(self.source.spared());
             } else if told {
+                taken.expect(self.send.len());
                 std::thread::sleep(PAUSE);
             } else if last.elapsed() < PATIENCE {
                 stop.wait([], Some(PAUSE));
@@ -68,16 +70,16 @@ impl Reader {
 
     /// Sends a batch; false if nobody wants it. Output that is blocked for good must not keep the process from ending.
     fn hand_over(&self, mut batch: Batch, stop: &Stop) -> bool {
-        let mut asked = None;
+        let mut taken = None;
         loop {
             match self.send.send_timeout(batch, BLOCKED) {
                 Ok(()) => return true,
                 Err(SendTimeoutError::Disconnected(_)) => return false,
                 Err(SendTimeoutError::Timeout(back)) => batch = back,
             }
-            if stop.is_requested() && asked.get_or_insert_with(Instant::now).elapsed() > GRACE {
-                eprintln!("error: the output takes no more lines; what was not written yet is lost");
-                std::process::exit(1);
+            if stop.is_requested() {
+                let waiting = self.send.len();
+                taken.get_or_insert_with(|| Taken { waiting, since: Instant::now() }).expect(waiting);
             }
         }
     }
@@ -95,5 +97,24 @@ impl Reader {
                 bytes.resize(bytes.len().next_multiple_of(size), 0);
             }
         })
+    }
+}
+
+/// Whether somebody takes batches.
+struct Taken {
+    /// How many waited when one was taken or sent last.
+    waiting: usize,
+    since: Instant,
+}
+
+impl Taken {
+    /// Ends the process where batches wait and none was taken for long: whoever writes lines hangs in a system call.
+    fn expect(&mut self, waiting: usize) {
+        if waiting == 0 || waiting != self.waiting {
+            *self = Taken { waiting, since: Instant::now() };
+        } else if self.since.elapsed() > GRACE {
+            eprintln!("error: the output takes no more lines; what was not written yet is lost");
+            std::process::exit(1);
+        }
     }
 }

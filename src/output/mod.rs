@@ -16,6 +16,7 @@ mod zone;
 
 use std::io::{self, IsTerminal, Write};
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileTypeExt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -89,11 +90,14 @@ impl Settings {
 }
 
 /// Opens what the lines are written to: standard output, or the file that was asked for, which rotates. Whenever SIGHUP has
-/// come the file is opened again, as after another program has renamed it.
+/// come the file is opened again, as after another program has renamed it. A named pipe does neither.
 pub fn open(args: &Args, stop: &Arc<Stop>) -> io::Result<Box<dyn Write>> {
     let Some(path) = &args.output_file else {
         return Ok(Box::new(Stream::open(stop.clone())?));
     };
+    if std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
+        return Ok(Box::new(Stream::open_pipe(path, stop.clone())?));
+    }
     let max_size = if args.output_file_max_size == 0 { 100 } else { args.output_file_max_size };
     let rotation = Rotation {
         max_bytes: max_size.saturating_mul(1 << 20),

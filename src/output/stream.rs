@@ -1,8 +1,9 @@
-//! Standard output, whose reader may be slow, and may not read at all.
+//! A pipe or terminal, whose reader may be slow, and may not read at all.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,10 @@ use crate::sys::stop::Stop;
 /// How long after a signal a reader is waited for that does not read.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Standard output. While its reader does not read, writing waits; when a signal has asked for the end it fails instead.
+/// How often it is tried to open a named pipe that nobody reads yet.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Standard output or a named pipe. While its reader does not read, writing waits; when a signal has asked for the end it fails instead.
 pub struct Stream {
     file: File,
     stop: Arc<Stop>,
@@ -22,6 +26,19 @@ impl Stream {
     /// Takes what the process was given.
     pub fn open(stop: Arc<Stop>) -> io::Result<Stream> {
         Ok(Stream { file: process::standard_output()?, stop })
+    }
+
+    /// Opens a named pipe as soon as somebody reads it.
+    pub fn open_pipe(path: &Path, stop: Arc<Stop>) -> io::Result<Stream> {
+        loop {
+            if let Some(file) = process::open_pipe(path)? {
+                return Ok(Stream { file, stop });
+            }
+            if stop.is_requested() {
+                return Err(io::Error::new(ErrorKind::TimedOut, "nobody reads it"));
+            }
+            stop.wait([], Some(PAUSE));
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
 
 /// Raises the soft limit of open descriptors to the hard one and returns it; never lowers anything.
 pub fn raise_nofile() -> io::Result<u64> {
@@ -32,6 +33,20 @@ pub fn give_memory_back() {
     }
 }
 
+/// Opens a file that is written to without waiting for a reader; a terminal does not become ours.
+fn open_nonblocking(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
+}
+
+/// Opens a named pipe, which then does not block; `None` if nobody reads it. Without O_NONBLOCK the kernel would wait
+/// for a reader, and no signal that we take over would wake it.
+pub fn open_pipe(path: &Path) -> io::Result<Option<File>> {
+    match open_nonblocking(path) {
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(None),
+        file => file.map(Some),
+    }
+}
+
 /// What the process was given as its standard output, as a descriptor of its own that does not block if it is a pipe or a
 /// terminal. Files never do; what cannot be opened again, as a socket, may.
 pub fn standard_output() -> io::Result<File> {
@@ -40,8 +55,7 @@ pub fn standard_output() -> io::Result<File> {
     let kind = given.metadata()?.file_type();
     if kind.is_fifo() || kind.is_char_device() {
         // O_NONBLOCK on what was given would hold for everybody who shares it.
-        let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-        if let Ok(own) = OpenOptions::new().write(true).custom_flags(flags).open("/proc/self/fd/1") {
+        if let Ok(own) = open_nonblocking(Path::new("/proc/self/fd/1")) {
             return Ok(own);
         }
     }
@@ -58,7 +72,7 @@ pub fn print(bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Index of the interface `name` in the network namespace that the file `netns` stands for; without one in ours.
-pub fn ifindex(name: &str, netns: Option<&std::path::Path>) -> io::Result<u32> {
+pub fn ifindex(name: &str, netns: Option<&Path>) -> io::Result<u32> {
     let look = || nix::net::if_::if_nametoindex(name).map_err(io::Error::from);
     match netns {
         None => look(),

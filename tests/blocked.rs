@@ -1,0 +1,125 @@
+//! Outputs that take nothing: a run ends all the same when it is asked to, and says what became of the lines.
+
+#[path = "support/started.rs"]
+mod started;
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use started::Started;
+
+/// Flags of a run that shows a line for each datagram to this port, on which nobody listens.
+const FLAGS: [&str; 7] = ["--backend", "tracepoint", "--filter-func", "net_dev_queue", "udp", "dst", "port"];
+/// More than a pipe or a socket takes.
+const MANY: usize = 4_000;
+/// More than is kept besides.
+const TOO_MANY: usize = 40_000;
+
+fn send(count: usize, port: &str) {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("there are ports");
+    let port: u16 = port.parse().expect("a number");
+    for _ in 0..count {
+        // The answer to one is an error for the next.
+        let _ = socket.send_to(&[0x55; 20], (Ipv4Addr::LOCALHOST, port));
+    }
+}
+
+/// A run whose standard output is a socket, which cannot be opened again so that it does not block. The other end is open.
+fn to_a_socket(port: &str, count: usize) -> Option<(Started, UnixStream)> {
+    let (theirs, ours) = UnixStream::pair().expect("sockets");
+    let args: Vec<&str> = FLAGS.into_iter().chain([port]).collect();
+    let run = Started::new(&args, OwnedFd::from(theirs).into())?;
+    send(count, port);
+    thread::sleep(Duration::from_millis(300));
+    Some((run, ours))
+}
+
+#[test]
+fn an_output_that_blocks_for_good_keeps_nobody() {
+    for (port, count) in [("5011", MANY), ("5012", TOO_MANY)] {
+        let Some((mut run, _ours)) = to_a_socket(port, count) else { return };
+        run.signal(Signal::SIGINT);
+        let code = run.wait().code();
+        let said = run.said();
+        assert!(said.ends_with("error: the output takes no more lines; what was not written yet is lost\n"), "{said}");
+        assert_eq!(code, Some(1), "{said}");
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    // On a machine that is slow enough it has ended by itself when the second one comes.
+    for _ in 0..5 {
+        let Some((mut run, _ours)) = to_a_socket("5013", MANY) else { return };
+        run.signal(Signal::SIGINT);
+        thread::sleep(Duration::from_millis(1200));
+        run.signal(Signal::SIGINT);
+        match run.wait().code() {
+            Some(130) => return assert!(!run.said().contains("error: "), "{}", run.said()),
+            code => assert_eq!(code, Some(1), "{}", run.said()),
+        }
+    }
+    panic!("it always ends before the second signal");
+}
+
+/// A named pipe that goes when this does.
+struct Pipe(PathBuf);
+
+impl Pipe {
+    fn new(name: &str) -> Pipe {
+        let path = std::env::temp_dir().join(format!("whither-{name}-{}", std::process::id()));
+        assert!(Command::new("mkfifo").arg(&path).status().expect("coreutils are there").success());
+        Pipe(path)
+    }
+
+    fn args<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
+        ["--output-file", self.0.to_str().expect("UTF-8")].into_iter().chain(more.iter().copied()).collect()
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_named_pipe_that_nobody_opens_is_waited_for() {
+    let pipe = Pipe::new("unopened");
+    let mut run = Started::early(&pipe.args(&["--debug", "--backend", "tracepoint"]), Stdio::null());
+    if !run.waits_for("host") {
+        return;
+    }
+    thread::sleep(Duration::from_millis(100));
+    assert!(run.child.try_wait().expect("it is ours").is_none(), "it does not wait: {}", run.said());
+    run.signal(Signal::SIGINT);
+    let code = run.wait().code();
+    let said = run.said();
+    assert!(said.ends_with(&format!("error: {}: nobody reads it\n", pipe.0.display())), "{said}");
+    assert_eq!(code, Some(1), "{said}");
+}
+
+#[test]
+fn a_named_pipe_is_like_one_on_standard_output() {
+    let pipe = Pipe::new("unread");
+    let reader = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&pipe.0).expect("it is there");
+    let port = ["5014"];
+    let args: Vec<&str> = FLAGS.into_iter().chain(port).collect();
+    let Some(mut run) = Started::new(&pipe.args(&args), Stdio::null()) else { return };
+    send(MANY, port[0]);
+    thread::sleep(Duration::from_millis(300));
+    run.signal(Signal::SIGINT);
+    let code = run.wait().code();
+    let said = run.said();
+    assert!(said.contains("warning: lines cannot be written: nobody reads them; ") && said.contains(" lost"), "{said}");
+    assert_eq!(code, Some(0), "{said}");
+    drop(reader);
+}
