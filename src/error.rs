@@ -64,6 +64,9 @@ impl Error {
             Error::Plan(PlanError::NoAddresses { hint, .. }) => hint.map(str::to_owned),
             Error::NoBackend(tried) if lacks_privilege(tried).is_some() => Some(PRIVILEGE.into()),
             _ if self.is_permission() => Some(PRIVILEGE.into()),
+            _ if self.io().is_some_and(|error| error.raw_os_error() == Some(libc::EMFILE)) => {
+                Some("`ulimit -n` bounds how many files may be open".into())
+            }
             Error::Load(error) => error.hint().map(str::to_owned),
             _ => None,
         }

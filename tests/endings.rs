@@ -78,7 +78,7 @@ fn endings() -> String {
             Error::NoBackend(vec![refused(Backend::Kprobe, libc::ENOENT), refused(Backend::Tracepoint, libc::EPERM)]);
         File: Error::File { path: file(), error: denied() }, Error::output(io::ErrorKind::StorageFull.into());
         Record: DecodeError::Short { have: 12, need: 40 }.into();
-        Io: denied().into();
+        Io: denied().into(), io::Error::from_raw_os_error(libc::EMFILE).into();
         Filter: FilterError::Tasks.into();
         Types: ExportError::Terminal.into();
     });

@@ -40,6 +40,83 @@ fn answers(tests: &Path, text: &str) -> String {
     out
 }
 
+/// However few files may be open, a run that cannot start says why.
+#[test]
+fn few_open_files_end_in_one_sentence() {
+    let mut hints = 0;
+    for limit in 4..20 {
+        let script =
+            format!("ulimit -n {limit}; exec timeout 20 \"$0\" --backend tracepoint --filter-func kfree_skb icmp");
+        let output = Command::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_whither")]).output().expect("sh runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let errors = said.lines().filter(|line| line.starts_with("error: ")).count();
+        assert_eq!((output.status.code(), errors), (Some(1), 1), "with {limit} open files: {said}");
+        assert!(said.contains("Too many open files") || said.contains("not permitted"), "with {limit}: {said}");
+        hints += usize::from(said.ends_with("hint: `ulimit -n` bounds how many files may be open\n"));
+    }
+    assert!(hints > 0, "nobody is told what to do");
+}
+
+/// Of a command that prints what was asked for, a full disk is a failure, and a reader that has gone away is none.
+#[test]
+fn output_that_goes_nowhere_is_told() {
+    let types = "tests/hosts/6.12-x86_64/sys/kernel/btf/vmlinux";
+    for args in [
+        &["filter", "icmp"][..],
+        &["types", "export", "--kernel-btf", types],
+        &["--dump", "graph", "icmp"],
+        &["funcs", "ip_rcv"],
+        &["doctor"],
+    ] {
+        let run = |stdout: Stdio| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_whither"));
+            let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).args(args).stdout(stdout).output();
+            let output = output.expect("the command is built");
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        };
+        let (code, said) = run(fs::File::options().write(true).open("/dev/full").expect("Linux has it").into());
+        let errors = said.lines().filter(|line| line.starts_with("error: ")).count();
+        assert_eq!((code, errors), (Some(1), 1), "{args:?}: {said}");
+        // Where there is nothing to print that is the failure.
+        let full = said.ends_with(": No space left on device (os error 28)\n");
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let (code, said) = run(writer.into());
+        let is_doctor = args == ["doctor"];
+        assert!(!full || is_doctor || code == Some(0) && !said.contains("error: "), "{args:?}: {code:?}: {said}");
+        assert!(full || code == Some(1), "{args:?}: {code:?}: {said}");
+    }
+}
+
+/// Some may make no sockets. The test runs itself, and gives them up, with `WHITHER_NO_SOCKETS`.
+#[test]
+fn a_doctor_without_sockets_says_so() {
+    use std::os::unix::process::CommandExt;
+    use whither::sys::privilege::{close_up, filter_calls};
+    const NAME: &str = "WHITHER_NO_SOCKETS";
+    if std::env::var_os(NAME).is_some() {
+        let step = |code: u32, jf, k| libc::sock_filter { code: code as u16, jt: 0, jf, k };
+        close_up().expect("everybody may");
+        filter_calls(&[
+            step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
+            step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, libc::SYS_socket as u32),
+            step(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+            step(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ALLOW),
+        ])
+        .expect("Linux 3.17");
+        let error = Command::new(env!("CARGO_BIN_EXE_whither")).arg("doctor").exec();
+        panic!("{error}");
+    }
+    let me = std::env::current_exe().expect("a test has a name");
+    let mut test = Command::new(me);
+    let test = test.args(["--exact", "a_doctor_without_sockets_says_so", "--nocapture"]).env(NAME, "1");
+    let output = test.output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let end = "a run fails\n  no socket on the loopback device: Operation not permitted (os error 1)\n";
+    assert!(said.ends_with(end), "{said}");
+    assert_eq!(output.status.code(), Some(1), "{said}");
+}
+
 /// The directory of one command.
 struct Room(PathBuf);
 

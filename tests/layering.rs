@@ -31,7 +31,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("filter_command", "cli asm filter_compiler"),
     ("doctor", "*"),
     ("types_command", "cli btf host sys"),
-    ("error", "cli host plan program load attach decode filter_command types_command filter_compiler"),
+    ("error", "cli host plan program load attach decode filter_command types_command filter_compiler libc"),
     ("late", "plan record filter_compiler"),
     ("say", "host plan load attach output shrink error"),
     ("status", "cli load sys"),

@@ -106,6 +106,27 @@ fn what_shows_a_mistake_of_pwru_exists() {
     }
 }
 
+/// README and the manual page tell the same exit codes, and no command ends with another one.
+#[test]
+fn every_exit_code_is_told() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).expect("it is text");
+    let readme = read("README.md");
+    let (_, table) = readme.split_once("| exit status |").expect("README has the table");
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let told: BTreeSet<u8> = rows.map(|row| row.split('|').nth(1).unwrap().trim().parse().expect("a code")).collect();
+    let page = read("packaging/man/end.roff");
+    let section = page.split(".SH ").find(|section| section.starts_with("EXIT STATUS")).expect("the section");
+    let in_page: BTreeSet<u8> = section.lines().filter_map(|line| line.parse().ok()).collect();
+    assert_eq!(told, in_page, "README and the manual page");
+    let mut seen = BTreeSet::new();
+    for (_, text) in ["tests", "vm-tests/cases"].iter().flat_map(|place| sources::under(place, "txt")) {
+        let codes = text.lines().filter_map(|line| line.trim_matches(['-', ' ', '(', ')']).strip_prefix("exit "));
+        seen.extend(codes.map(|code| code.parse::<u8>().expect("a code")));
+    }
+    assert!(seen.contains(&1) && seen.is_subset(&told), "{seen:?} are seen, {told:?} are told");
+}
+
 /// `BLESS=1 cargo test --test readme` writes the table.
 #[test]
 fn the_table_of_privileges_is_that_of_the_code() {
