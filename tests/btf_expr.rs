@@ -176,6 +176,9 @@ error: index 48 of an array of 48
     refuse("skb->mark / 0", "division by zero: 0");
     refuse("skb->mark % (1 - 1)", "division by zero: (1 - 1)");
     refuse("skb->mark << 32", "a value of 32 bits cannot be shifted by 32: 32");
+    refuse("skb->mark >> -1", "a value of 32 bits cannot be shifted by -1: -1");
+    refuse("skb->cb[-1]", "index -1 of an array of 48: -1");
+    refuse("skb->dev->name == \"lo\"", "unexpected character `\"`: \"");
     refuse("(struct nosuch *)skb", "no struct is named `nosuch` (/sys/kernel/btf/vmlinux, 6.12.107): struct nosuch *");
     refuse("(nosuch)skb", "no typedef is named `nosuch` (/sys/kernel/btf/vmlinux, 6.12.107): nosuch");
     refuse("(struct iphdr)skb", "`struct iphdr` is not a number: struct iphdr");
@@ -201,6 +204,25 @@ fn a_name_with_two_values_has_none() {
     let root = Root { name: "skb", ty: btf.find::<Struct>("a").expect("it is there").as_type() };
     let error = condition("c == 1", root).unwrap_err();
     assert_eq!(error.to_string(), "several enumerators `c` have different values");
+}
+
+#[test]
+fn typedefs_of_one_name_may_be_one_integer() {
+    // Structs `a` and two integers, each with a typedef called `b`; their sizes and encodings are given.
+    let condition = |ints: [[u32; 2]; 2]| {
+        let of_int = |[size, encoding]: [u32; 2]| [0, 1 << 24, size, (encoding << 24) | (size * 8)];
+        let types = [&of_int(ints[0])[..], &of_int(ints[1]), &[3, 8 << 24, 1, 3, 8 << 24, 2, 1, 4 << 24, 8]].concat();
+        let length = 4 * types.len() as u32;
+        let words = [0x0001_eb9f, 24, 0, length, length, 5].into_iter().chain(types);
+        let bytes: Vec<u8> = words.flat_map(u32::to_le_bytes).chain(*b"\0a\0b\0").collect();
+        let btf = Btf::parse(bytes, "test").expect("it has the form of BTF");
+        let root = Root { name: "skb", ty: btf.find::<Struct>("a").expect("it is there").as_type() };
+        condition("(b)0x1ff == 0xff", root).map(|condition| condition.to_string()).map_err(|error| error.to_string())
+    };
+    assert_eq!(condition([[1, 0], [1, 0]]), Ok("true".to_owned()));
+    let ambiguous = Err("2 times typedef `b` (test): types 3, 4".to_owned());
+    assert_eq!(condition([[1, 0], [2, 0]]), ambiguous);
+    assert_eq!(condition([[1, 0], [1, 1]]), ambiguous);
 }
 
 #[test]

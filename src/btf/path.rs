@@ -200,7 +200,7 @@ impl fmt::Display for PathErrorKind {
             PathErrorKind::NoFields { owner, field } => write!(f, "no field `{field}`: {owner} has no fields"),
             PathErrorKind::Incomplete(t) => write!(f, "the fields of {t} are not known: it is only declared"),
             PathErrorKind::NotAnArray(t) => write!(f, "{t} is neither an array nor a pointer"),
-            PathErrorKind::OutOfArray { index, len } => write!(f, "index {index} of an array of {len}"),
+            PathErrorKind::OutOfArray { index, len } => write!(f, "index {} of an array of {len}", *index as i64),
             PathErrorKind::BitField => f.write_str("a bit field cannot be read like this"),
             PathErrorKind::Expected(what) => write!(f, "expected {what}"),
             PathErrorKind::Btf(e) => e.fmt(f),

@@ -71,7 +71,7 @@ pub enum ErrorKind {
     /// A shift by this constant, too far for a value of so many bits.
     LongShift {
         /// The count.
-        count: u64,
+        count: i64,
         /// The bits of the value.
         bits: u32,
     },
@@ -84,6 +84,7 @@ pub enum ErrorKind {
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            ErrorKind::Character(c @ ('"' | '\'')) => write!(f, "unexpected character `{c}`"),
             ErrorKind::Character(c) => write!(f, "unexpected character `{}`", c.escape_debug()),
             ErrorKind::BadNumber(text) => write!(f, "`{text}` is not a number"),
             ErrorKind::NumberTooLarge(text) => write!(f, "`{text}` needs more than 64 bits"),

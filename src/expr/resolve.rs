@@ -5,14 +5,14 @@ use std::fmt;
 use crate::btf::look::{self, Form, Target};
 use crate::btf::path::Cursor;
 use crate::btf::{
-    self, Btf, BtfError, Composite, Enum, Int, Kind, Leaf, Look, PathErrorKind, Type, TypeId, Typedef, View,
+    self, Btf, BtfError, Composite, Enum, FindError, Int, Kind, Leaf, Look, PathErrorKind, Type, TypeId, Typedef, View,
 };
 
 use super::ast::{Binary, Expr, ExprKind, Span, Tag, TypeName, Unary};
 use super::error::{Error, ErrorKind};
 use super::lexer::Number;
 use super::parser::parse;
-use super::tree::{BinaryOp, Cmp, Cond, Load, UnaryOp, Value, Width};
+use super::tree::{BinaryOp, Cmp, Cond, Load, UnaryOp, Value, Width, extend};
 
 /// The object that an expression is about.
 #[derive(Clone, Copy, Debug)]
@@ -331,7 +331,7 @@ impl<'a> Resolver<'a> {
             && self.at(&of.span, place.cursor.ty().peel())?.kind() == Kind::Array
         {
             let mut place = place.clone();
-            self.path(&index.span, place.cursor.index(n))?;
+            self.path(&index.span, place.cursor.index(count_of(n, n_ty) as u64))?;
             return Ok(Operand::Place(place));
         }
         let (value, ty) = self.value_of(array, &of.span)?;
@@ -471,6 +471,7 @@ impl<'a> Resolver<'a> {
                 if let Value::Const(count) = r
                     && count >= u64::from(width.bits())
                 {
+                    let count = count_of(count, rt);
                     return Err(self.error(ErrorKind::LongShift { count, bits: width.bits() }, &right.span));
                 }
                 Ok(Operand::Value(Value::binary(op, width, l, convert(r, rt, width)), lt))
@@ -539,6 +540,7 @@ impl<'a> Resolver<'a> {
             Tag::None if name.name == "void" && name.pointer => return Ok(TypeId::VOID),
             Tag::None => match self.btf.find::<Typedef>(&name.name) {
                 Ok(t) => Ok(t.id()),
+                Err(error @ FindError::Ambiguous { .. }) => self.same_integer(&name.name).ok_or(error),
                 Err(_) => spellings(&name.name)
                     .iter()
                     .find_map(|spelling| self.btf.find::<Int>(spelling).ok())
@@ -546,6 +548,19 @@ impl<'a> Resolver<'a> {
             },
         };
         found.map_err(|e| self.error(ErrorKind::Type(e), &name.span))
+    }
+
+    /// The first of several typedefs of one name that all stand for the same integer: parts of the kernel have their own
+    /// `u8`.
+    fn same_integer(&self, name: &str) -> Option<TypeId> {
+        let meaning = |t: &Typedef| {
+            let int = Int::from_type(t.as_type().peel().ok()?)?;
+            Some((int.size(), int.signed(), int.is_bool()))
+        };
+        let found = self.btf.find_all::<Typedef>(name);
+        let first = found.first()?;
+        let integer = Some(meaning(first)?);
+        found.iter().all(|t| meaning(t) == integer).then(|| first.id())
     }
 
     fn describe(&self, ty: Ty) -> String {
@@ -664,6 +679,11 @@ fn convert(value: Value, ty: Ty, width: Width) -> Value {
         (Width::W64, Width::W32) => Value::extend(32, false, Width::W32, value),
         _ => value,
     }
+}
+
+/// What a constant of type `ty` counts: negative if it is.
+fn count_of(value: u64, ty: Ty) -> i64 {
+    extend(ty.width().bits() as u8, ty.signed(), Width::W64, value) as i64
 }
 
 /// The value as an integer of 1, 2, 4 or 8 bytes, promoted again.
