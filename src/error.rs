@@ -138,7 +138,9 @@ impl Error {
             Error::Filter(error) => match error {
                 filter_command::Error::Expression(error) => is_wrong(error),
                 filter_command::Error::Emit(error) => error.is_about_size(),
-                filter_command::Error::Untold(_) | filter_command::Error::Tasks => true,
+                filter_command::Error::Untold(_)
+                | filter_command::Error::Tasks
+                | filter_command::Error::Expressions => true,
                 _ => false,
             },
             _ => false,

@@ -241,6 +241,7 @@ fn endings() -> String {
         Emit: FilterError::Emit(EmitError::Filter(Code::TooLong(1000)));
         Untold: FilterError::Untold(Metadata::PacketType), FilterError::Untold(Metadata::Interface);
         Tasks: FilterError::Tasks;
+        Expressions: FilterError::Expressions;
         Open: FilterError::Open { path: "trace".into(), error: denied() };
         Capture: FilterError::Capture { path: "trace".into(), seen: 0, matched: 0, error: CaptureError::NotACapture },
             FilterError::Capture { path: "trace".into(), seen: 7, matched: 2, error: CaptureError::Truncated };

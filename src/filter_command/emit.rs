@@ -1,8 +1,8 @@
 //! A filter as a whole eBPF program, to be read.
 
 use asm::{Asm, R0, R1, R7, R8, u64};
-use filter_compiler::Graph;
 use filter_compiler::ebpf::{self, Indexing, Metadata, Needs, Packet, Place, StackWindow};
+use filter_compiler::graph::{Graph, Target};
 use std::fmt;
 
 /// Why a filter cannot be a program.
@@ -76,8 +76,11 @@ pub fn program(graph: &Graph) -> Result<asm::Program, EmitError> {
     a.note("match");
     a.mov(R0, 1);
     a.exit();
-    a.bind(reject);
-    a.mov(R0, 0);
-    a.exit();
+    // Where every packet matches no path leads there.
+    if graph.root() != Target::Accept {
+        a.bind(reject);
+        a.mov(R0, 0);
+        a.exit();
+    }
     Ok(a.finish()?)
 }

@@ -34,6 +34,7 @@ fn act(args: &FilterArgs, out: &mut dyn Write) -> Result<(), Error> {
             Ok(mut file) => matches(&mut file, path, &args.expression, out),
             Err(error) => Err(Error::Open { path: path.display().to_string(), error }),
         },
+        None if args.batch && !args.expression.is_empty() => Err(Error::Expressions),
         None if args.batch => batch(args, &mut io::stdin().lock(), out),
         None => {
             let form = args.emit.unwrap_or(Emit::Listing);
@@ -165,6 +166,8 @@ pub enum Error {
     Untold(Metadata),
     /// Two things at a time.
     Tasks,
+    /// Expressions on the command line and on standard input.
+    Expressions,
     /// The capture file cannot be opened.
     Open {
         /// Its name.
@@ -206,6 +209,9 @@ impl fmt::Display for Error {
             Error::Emit(error) => error.fmt(f),
             Error::Untold(Metadata::PacketType) => f.write_str("capture files do not tell the direction of packets"),
             Error::Untold(_) => f.write_str("capture files do not tell the interface of packets"),
+            Error::Expressions => {
+                f.write_str("--batch reads expressions from standard input; there is one on the command line, too")
+            }
             Error::Tasks => f.write_str("--pcap goes with neither --emit nor --batch"),
             Error::Open { path, error } => write!(f, "cannot open {path}: {error}"),
             Error::Capture { path, seen: 0, error, .. } => write!(f, "{path}: {error}"),
