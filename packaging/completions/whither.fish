@@ -67,7 +67,7 @@ complete -c whither -n "__fish_whither_needs_command" -l backend -d 'attach so: 
 complete -c whither -n "__fish_whither_needs_command" -l filter-kprobe-batch -d 'kprobes that are attached or detached together' -r
 complete -c whither -n "__fish_whither_needs_command" -l kernel-btf -d 'kernel types from this file: BTF or ELF, also packed by gzip or xz' -r
 complete -c whither -n "__fish_whither_needs_command" -l event-buffer -d 'records reach us by ring (Linux 5.8) or perf; else the best that works' -r
-complete -c whither -n "__fish_whither_needs_command" -l buffer-size -d 'room for records that are not read yet, in bytes, or with K, M' -r
+complete -c whither -n "__fish_whither_needs_command" -l buffer-size -d 'room for records that are not read yet, in bytes, or with K, M, G; 64K at least, 1G at most' -r
 complete -c whither -n "__fish_whither_needs_command" -l set-percpu-buf -d 'without effect: dumps are never cut; for pwru\'s sake' -r
 complete -c whither -n "__fish_whither_needs_command" -l strict -d 'end with status 3 if an event is missing, or may be: lost, missed by a probe, not readable, not followed' -r
 complete -c whither -n "__fish_whither_needs_command" -l debug -d 'say more about each stage' -r

@@ -203,7 +203,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME", value_parser = maybe::<EventBuffer>, default_value = "", help_heading = "Run")]
     pub event_buffer: Maybe<EventBuffer>,
 
-    /// room for records that are not read yet, in bytes, or with K, M
+    /// room for records that are not read yet, in bytes, or with K, M, G; 64K at least, 1G at most
     #[arg(long, value_name = "BYTES", value_parser = size, default_value = "16M", help_heading = "Run")]
     pub buffer_size: u64,
 

@@ -85,7 +85,8 @@ pub fn load_kernel(sys: &Path, file: Option<&Path>, release: &str) -> Result<(Bt
         };
         return Ok((btf.map_err(|e| LoadError::Btf(vmlinux, e))?, true));
     };
-    let bytes = packed::btf(read(file)?).map_err(|e| LoadError::Packed(file.to_owned(), e))?;
+    let bytes = packed::read(file).map_err(|e| LoadError::Unreadable(file.to_owned(), e))?;
+    let bytes = packed::btf(bytes).map_err(|e| LoadError::Packed(file.to_owned(), e))?;
     let length = std::fs::metadata(&vmlinux).map(|data| data.len());
     let own = length.is_ok_and(|length| length == bytes.len() as u64) && read(&vmlinux).is_ok_and(|own| own == bytes);
     let btf = Btf::parse(bytes, &file.display().to_string()).map_err(|e| LoadError::Btf(file.to_owned(), e))?;

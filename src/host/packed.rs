@@ -4,7 +4,9 @@
 //! named as they are.
 
 use std::fmt;
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
 
 /// No kernel with its debug information is larger.
 const LIMIT: u64 = 1 << 30;
@@ -58,6 +60,17 @@ impl fmt::Display for PackedError {
 }
 
 impl std::error::Error for PackedError {}
+
+/// The bytes of a file. Of one without an end, such as a device, as many as are too many for [`btf`].
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    up_to(LIMIT + 1, path)
+}
+
+fn up_to(limit: u64, path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
 
 /// The BTF in `bytes`, which is a file as [`FORMATS`] has it.
 pub fn btf(bytes: Vec<u8>) -> Result<Vec<u8>, PackedError> {
@@ -217,6 +230,11 @@ mod tests {
         let mut archive = [directory, header, bytes.to_vec()].concat();
         archive.resize(archive.len().next_multiple_of(512) + 1024, 0);
         archive
+    }
+
+    #[test]
+    fn a_file_without_an_end_is_not_read_for_ever() {
+        assert_eq!(up_to(10, Path::new("/dev/zero")).expect("it can be read"), [0; 10]);
     }
 
     #[test]
