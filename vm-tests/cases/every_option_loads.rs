@@ -1,6 +1,6 @@
 //! The kernel accepts the program of every option that changes it, alone and together with others.
 
-use super::load::loads;
+use super::load::{backends, loads, starts};
 use crate::error::Result;
 use crate::guest::{Case, Guest};
 
@@ -33,30 +33,28 @@ const OPTIONS: &[&str] = &[
 const FUNCTIONS: &[&str] = &["ip_rcv", "ip_local_deliver_finish|ip_rcv_finish", "ip_send_skb|ip_output|ip_rcv", "tcp_v4_.*"];
 
 fn run(vm: &Guest) -> Result<()> {
-    let mut runs = Vec::new();
+    let expression = "host 10.0.0.2 and tcp port 80";
+    starts(OPTIONS.iter().map(|options| format!("--filter-func ip_rcv {options} -- {expression}")).collect())?;
+    let backends = backends(vm);
+    let best = if backends.contains(&"kprobe-multi") { "kprobe-multi" } else { "kprobe" };
     for options in OPTIONS {
-        for expression in ["", "host 10.0.0.2 and tcp port 80"] {
-            runs.push(format!("--filter-func ip_rcv {options} -- {expression}"));
-        }
+        loads(&format!("--backend {best} --filter-func ip_rcv {options}"), &[""])?;
     }
     for functions in FUNCTIONS {
-        runs.push(format!("--filter-func '{functions}' -- tcp[tcpflags] & tcp-syn != 0"));
-    }
-    let mut backends = vec!["kprobe", "fentry", "tracepoint"];
-    if crate::guest::Feature::KprobeMulti.presence(vm) == crate::guest::feature::Presence::Here {
-        backends.push("kprobe-multi");
+        loads(&format!("--backend {best} --filter-func '{functions}'"), &["tcp[tcpflags] & tcp-syn != 0"])?;
     }
     for backend in backends {
-        for expression in [
-            "host 10.0.0.2 and tcp port 80",
-            "vlan 42 and ip6",
-            "ip6 protochain 17",
-            "tcp[((tcp[12] & 0xf0) >> 2):4] = 0x48545450",
-            "ip[ip[0] & 15] / (ip[1] + 1) % 7 = 3",
-        ] {
-            let functions = if backend == "tracepoint" { "" } else { "--filter-func 'ip_rcv|ip_output'" };
-            runs.push(format!("--backend {backend} {functions} --output-tcp-flags -- {expression}"));
-        }
+        let functions = if backend == "tracepoint" { "" } else { "--filter-func 'ip_rcv|ip_output'" };
+        loads(
+            &format!("--backend {backend} {functions} --output-tcp-flags"),
+            &[
+                expression,
+                "vlan 42 and ip6",
+                "ip6 protochain 17",
+                "tcp[((tcp[12] & 0xf0) >> 2):4] = 0x48545450",
+                "ip[ip[0] & 15] / (ip[1] + 1) % 7 = 3",
+            ],
+        )?;
     }
-    loads(runs)
+    Ok(())
 }

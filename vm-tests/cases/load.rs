@@ -1,12 +1,44 @@
-//! Loads many programs, two tracers at a time.
+//! Whether the kernel takes programs, without tracing by them. A start of whither is mostly reading what the host is, which
+//! is the same for all expressions; so that is done once, by the same code, and only what differs for each.
 
 use std::sync::Mutex;
 
-use crate::error::{Error, Result};
-use crate::guest::trace::Launch;
+use whither::cli::{self, Args, Command};
+use whither::host::{Roots, survey::Host};
+use whither::plan::{Plan, make};
+use whither::shrink;
+use whither::sys::{process, stop::Stop};
 
-/// Starts whither with each of `runs` and stops it; reports all that were refused.
-pub fn loads(runs: Vec<String>) -> Result<()> {
+use crate::error::{Context, Error, Result};
+use crate::guest::feature::Presence;
+use crate::guest::trace::{Launch, split};
+use crate::guest::{Feature, Guest};
+
+/// Every way in that works on this kernel.
+pub fn backends(vm: &Guest) -> Vec<&'static str> {
+    let mut backends = vec!["kprobe", "fentry", "tracepoint"];
+    if Feature::KprobeMulti.presence(vm) == Presence::Here {
+        backends.push("kprobe-multi");
+    }
+    backends
+}
+
+/// Loads what a run with `options`, a `--backend` among them, and each of `expressions` would attach; reports all that
+/// were refused, wholly or in part.
+pub fn loads(options: &str, expressions: &[&str]) -> Result<()> {
+    process::raise_memlock();
+    let stop = Stop::on_signals()?;
+    let host = Host::read(&arguments(options, "")?, &Roots::default()).map_err(told).context(options)?;
+    let mut refused = Vec::new();
+    for expression in expressions {
+        let loaded = arguments(options, expression).and_then(|args| load(&args, &host, &stop));
+        refused.extend(loaded.err().map(|error| format!("{options} -- {expression}\n{error}")));
+    }
+    told_of(expressions.len(), &refused)
+}
+
+/// Starts whither with each of `runs`, two at a time, and stops it; reports all that were refused.
+pub fn starts(runs: Vec<String>) -> Result<()> {
     let count = runs.len();
     let (queue, refused) = (Mutex::new(runs.into_iter()), Mutex::new(Vec::new()));
     let next = || queue.lock().ok().and_then(|mut queue| queue.next());
@@ -21,9 +53,35 @@ pub fn loads(runs: Vec<String>) -> Result<()> {
             });
         }
     });
-    let refused = refused.into_inner().unwrap_or_default();
-    if refused.is_empty() {
-        return Ok(());
+    told_of(count, &refused.into_inner().unwrap_or_default())
+}
+
+/// From the command line to loaded programs, as in `run()`.
+fn load(args: &Args, host: &Host, stop: &Stop) -> Result<()> {
+    let packet = make::expression(args).map_err(told)?;
+    for backend in make::ladder(args, host) {
+        let plan = Plan::with(args, host, backend, packet.clone()).map_err(told)?;
+        // Nothing is given up, and all programs are taken.
+        let ready = shrink::load(plan, true, stop).map_err(told)?;
+        ready.loaded.trackers.into_iter().try_for_each(|tracker| tracker.map(drop)).map_err(told)?;
     }
-    Err(Error::new(format!("{} of {count} do not run:\n{}", refused.len(), refused.join("\n"))))
+    Ok(())
+}
+
+fn arguments(options: &str, expression: &str) -> Result<Args> {
+    let words = ["whither", "--strict"].into_iter().map(str::to_owned).chain(split(options));
+    let words = words.chain(["--".to_owned(), expression.to_owned()]);
+    match cli::parse(words.map(Into::into)) {
+        Ok(Command::Trace(args)) => Ok(*args),
+        other => Err(Error::new(format!("`{options} -- {expression}` is {other:?}"))),
+    }
+}
+
+fn told(error: impl std::fmt::Display) -> Error {
+    Error::new(error.to_string())
+}
+
+fn told_of(count: usize, refused: &[String]) -> Result<()> {
+    ensure!(refused.is_empty(), "{} of {count} do not run:\n{}", refused.len(), refused.join("\n"));
+    Ok(())
 }

@@ -358,7 +358,7 @@ fn shorten(f: &mut std::fmt::Formatter<'_>, text: &str, most: usize) -> std::fmt
 }
 
 /// Splits at spaces outside of single quotes.
-fn split(text: &str) -> Vec<String> {
+pub fn split(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quoted = false;

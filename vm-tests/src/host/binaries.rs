@@ -24,9 +24,9 @@ pub struct Binaries {
 /// already built and static.
 pub fn build(whither: bool) -> Result<Binaries> {
     let directory = target().join("vm-build");
-    // The agent is built often and run for seconds; whole-program optimisation would only cost time.
-    let quick = ["--config", "profile.release.lto=false", "--config", "profile.release.codegen-units=16"];
-    cargo(&directory, "vm-tests", &quick)?;
+    // The agent is built often and run for seconds; optimisation of the whole program would only cost time.
+    let quick = ["lto=false", "codegen-units=16", "opt-level=1", "package.'*'.opt-level=1"];
+    cargo(&directory, "vm-tests", &quick.map(|setting| format!("profile.release.{setting}")))?;
     let built = directory.join(TARGET).join("release");
     let agent = built.join("vm-tests");
     let given = std::env::var_os("WHITHER_VM_WHITHER").map(PathBuf::from);
@@ -42,10 +42,11 @@ pub fn build(whither: bool) -> Result<Binaries> {
     Ok(Binaries { agent, whither })
 }
 
-fn cargo(directory: &std::path::Path, package: &str, more: &[&str]) -> Result<()> {
+fn cargo(directory: &std::path::Path, package: &str, settings: &[String]) -> Result<()> {
     let mut command = Command::new(program());
     command.args(["build", "--quiet", "--release", "--target", TARGET]);
-    command.args(["--package", package, "--bin", package, "--target-dir"]).arg(directory).args(more);
+    command.args(["--package", package, "--bin", package, "--target-dir"]).arg(directory);
+    command.args(settings.iter().flat_map(|setting| ["--config", setting]));
     command.env("RUSTFLAGS", "-C target-feature=+crt-static");
     run(command, package)
 }

@@ -22,6 +22,8 @@ use crate::protocol::{Job, Report};
 const BOOT: Duration = Duration::from_secs(150);
 /// How much longer it may take where instructions are counted.
 const COUNTED: u32 = 4;
+/// A processor that the machine takes away for half a minute looks to a guest as if its kernel were stuck.
+const WATCHDOGS: &str = "nowatchdog workqueue.watchdog_thresh=0 rcupdate.rcu_cpu_stall_suppress=1";
 /// What is kept of the console.
 const CONSOLE_LINES: usize = 200;
 /// What a kernel prints when nothing can be expected of it any more.
@@ -135,7 +137,7 @@ impl Machine<'_> {
         command.args(["-nodefaults", "-display", "none", "-no-reboot", "-kernel"]);
         command.arg(self.kernel.directory.join("vmlinuz")).arg("-initrd").arg(image);
         // A triple fault is the quickest way out. The guest's clock under emulation upsets the TSC watchdog.
-        let append = format!("console=ttyS0 quiet panic=-1 reboot=t tsc=reliable {}", self.append);
+        let append = format!("console=ttyS0 quiet panic=-1 reboot=t tsc=reliable {WATCHDOGS} {}", self.append);
         command.args(["-append", append.trim_end()]);
         if self.icount {
             command.args(["-icount", "shift=0"]);
