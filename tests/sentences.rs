@@ -34,7 +34,6 @@ const ENDINGS: [&str; 6] = [
 /// What no test has: file, words of it (none: all of the file), and why.
 const UNHEARD: &[(&str, &str, &str)] = &[
     ("src/privilege/mod.rs", "", "the table of README, which tests/readme.rs compares"),
-    ("src/attach/kprobe.rs", "copying a descriptor", "the limit of open files is raised before, and never so low"),
     ("src/host/survey.rs", "only code of x86_64 can be read", "said on arm64, where no test runs"),
     ("src/host/bpf_progs.rs", "BTF of a program", "a label that no message shows"),
     ("src/progs.rs", "its BTF does not say what its argument is", "takes a program that no loader writes"),

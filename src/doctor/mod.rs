@@ -47,7 +47,7 @@ fn examine() -> Report {
         Ok(host) => host,
         Err(error) => {
             let error = Error::from(error);
-            report.verdict = Verdict::no(error.to_string());
+            report.verdict = Verdict::no(error.last_words());
             let reason = Reason::of_backend(Backend::Tracepoint, &error, &facts);
             report.checks.push(Check::new("kernel", "types of the kernel", Answer::No(reason)));
             return report;
@@ -57,7 +57,7 @@ fn examine() -> Report {
     programs(&mut report, &host.features, &facts);
     report.verdict = match prove(&datagram, &args, &host) {
         Ok(proof) => verdict(&proof),
-        Err(error) => Verdict::no(format!("error: {error}")),
+        Err(error) => Verdict::no(error.last_words()),
     };
     ways(&mut report, host, &datagram, &facts);
     report

@@ -54,7 +54,7 @@ impl Answer {
 impl Verdict {
     /// It would not trace.
     pub fn no(says: String) -> Verdict {
-        Verdict { works: false, backend: None, says }
+        Verdict { works: false, backend: None, says: says.trim_end().to_owned() }
     }
 }
 
@@ -163,7 +163,7 @@ impl fmt::Display for Report {
             }
         }
         let what = if self.verdict.works { "a run says" } else { "a run fails" };
-        writeln!(f, "\n{what}\n  {}", self.verdict.says)
+        writeln!(f, "\n{what}\n  {}", self.verdict.says.replace('\n', "\n  "))
     }
 }
 
@@ -179,7 +179,7 @@ mod tests {
         let reason = Reason { cause: Cause::Lockdown, text: "no".into(), unlock: Some("boot".into()) };
         report.checks.push(Check::new("kernel", "types", Answer::yes("here")));
         report.checks.push(Check::new("ways in", "kprobe", Answer::No(reason)));
-        report.verdict = Verdict::no("error: nothing works".into());
+        report.verdict = Verdict::no("error: nothing works\nhint: none\n".into());
         let arch = std::env::consts::ARCH;
         let text = format!(
             "Linux 6.1, {arch}, lockdown=unknown
@@ -194,6 +194,7 @@ ways in
 
 a run fails
   error: nothing works
+  hint: none
 "
         );
         assert_eq!(report.to_string(), text);
