@@ -33,12 +33,12 @@ fn run(vm: &Guest) -> Result<()> {
             && !std::path::Path::new("/tmp/pipe.code").exists()
         {
             let said = || std::fs::read_to_string("/tmp/pipe.err").unwrap_or_default();
-            ensure!(started.elapsed() < Duration::from_secs(40), "it does not start: {}", said());
+            ensure!(started.elapsed() < Duration::from_secs(120), "it does not start: {}", said());
             std::thread::sleep(Duration::from_millis(20));
         }
         net.ping("10.0.0.2")?;
         let sent = Instant::now();
-        while !std::path::Path::new("/tmp/pipe.code").exists() && sent.elapsed() < Duration::from_secs(20) {
+        while !std::path::Path::new("/tmp/pipe.code").exists() && sent.elapsed() < Duration::from_secs(60) {
             std::thread::sleep(Duration::from_millis(20));
         }
         let ended = std::path::Path::new("/tmp/pipe.code").exists();

@@ -19,7 +19,7 @@ fn run(vm: &Guest) -> Result<()> {
     net.greet("10.0.0.2")?;
     let trace = vm.trace("--debug --filter-kprobe-batch 5 --set-percpu-buf 8192 --filter-func ip_rcv icmp")?;
     net.ping("10.0.0.2")?;
-    trace.wait_for_lines(2, std::time::Duration::from_secs(20))?;
+    trace.wait_for_lines(2)?;
     let ended = trace.stop()?;
     ensure!(ended.stderr.contains("debug: ") && ended.stdout.contains("ip_rcv"), "{ended}");
 
@@ -29,7 +29,7 @@ fn run(vm: &Guest) -> Result<()> {
     ensure!(version.stdout.starts_with("pwru 0."), "{version}");
     let trace = pwru("--filter-func ip_rcv --output-tuple 'host 10.0.0.2'").start()?;
     net.ping("10.0.0.2")?;
-    trace.wait_for_lines(2, std::time::Duration::from_secs(20))?;
+    trace.wait_for_lines(2)?;
     let ended = trace.stop()?;
     ended.expect_all("the host", |line| line.tuple.contains("10.0.0.2") && line.name() == "ip_rcv")?;
     let nothing = pwru("--filter-func no_such_function_at_all").finish()?;

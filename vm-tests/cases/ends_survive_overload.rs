@@ -6,6 +6,7 @@ use std::net::UdpSocket;
 
 use crate::error::{Context, Result};
 use crate::guest::net::Net;
+use crate::guest::lines::{self, Line};
 use crate::guest::trace::Ended;
 use crate::guest::{Case, Guest};
 
@@ -31,11 +32,7 @@ fn run(vm: &Guest) -> Result<()> {
         send(&net, COUNT)?;
         kill(reader, Signal::SIGCONT)?;
         // These come when the buffer is empty again, behind all drops.
-        let mut printed = 0;
-        while tight.printed()? != printed || printed == 0 {
-            printed = tight.printed()?;
-            std::thread::sleep(std::time::Duration::from_millis(500));
-        }
+        tight.wait_for_output("end of the flood", |text| drops(&lines::parse(text).unwrap_or_default()) == COUNT)?;
         send(&net, 2)?;
         let ended = tight.signal(Signal::SIGINT)?;
         judge(&ended).context(backend)?;
@@ -49,7 +46,7 @@ fn run(vm: &Guest) -> Result<()> {
 fn judge(ended: &Ended) -> Result<()> {
     let lines = ended.lines()?;
     let all = COUNT + 2;
-    let drops = lines.iter().filter(|line| DROPS.contains(&line.name())).count() as u64;
+    let drops = drops(&lines);
     ensure!(drops == all, "{drops} drops of {all} packets\n{ended}");
     let (shown, lost) = (lines.len() as u64, ended.lost());
     ensure!(shown + lost == all * (1 + WAY.len() as u64), "{shown} lines and {lost} losses of {all} packets\n{ended}");
@@ -62,6 +59,10 @@ fn judge(ended: &Ended) -> Result<()> {
     let first: Vec<&str> = lines[..4].iter().map(|line| line.name()).collect();
     ensure!(first == WAY, "{first:?}\n{ended}");
     Ok(())
+}
+
+fn drops(lines: &[Line]) -> u64 {
+    lines.iter().filter(|line| DROPS.contains(&line.name())).count() as u64
 }
 
 fn send(net: &Net, count: u64) -> Result<()> {

@@ -1,7 +1,5 @@
 //! Names that processes and interfaces give themselves never reach a terminal as they are.
 
-use std::time::{Duration, Instant};
-
 use crate::error::Result;
 use crate::guest::{Case, Guest};
 
@@ -18,12 +16,8 @@ fn run(vm: &Guest) -> Result<()> {
     vm.sh("cp /usr/bin/busybox \"$(printf '/tmp/p\\033[31m\\nq')\"")?;
     for flags in ["", "--output-json"] {
         let trace = vm.trace(&format!("--filter-func 'ip_output|__dev_queue_xmit|dev_hard_start_xmit' {flags} icmp"))?;
-        net.left.sh("bash -c 'exec -a ping \"$0\" -c 1 -W 5 10.0.0.2' \"$(printf '/tmp/p\\033[31m\\nq')\"")?;
-        let patience = Instant::now();
-        while !trace.so_far().contains("dev_hard_start_xmit") {
-            ensure!(patience.elapsed() < Duration::from_secs(20), "nothing was traced: {}", trace.so_far());
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        net.left.sh("bash -c 'exec -a ping \"$0\" -c 1 -W 20 10.0.0.2' \"$(printf '/tmp/p\\033[31m\\nq')\"")?;
+        trace.wait_for_output("dev_hard_start_xmit", |text| text.contains("dev_hard_start_xmit"))?;
         let ended = trace.stop()?;
         let raw = ended.stdout.chars().find(|&c| c.is_control() && c != '\n');
         ensure!(raw.is_none(), "{raw:?} is in the output\n{:?}", ended.stdout);

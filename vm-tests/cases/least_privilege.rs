@@ -89,7 +89,7 @@ fn capable(arguments: &str, capabilities: &[u8]) -> Result<Launch> {
 
 /// As [`status_is`], soon: functions that share a name are looked for first (Linux 6.2).
 fn expect_status(trace: &Trace, effective: u64, bounding: Option<u64>) -> Result<()> {
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + super::signals_leave_nothing::SOON;
     loop {
         match status_is(trace, effective, bounding) {
             Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(100)),

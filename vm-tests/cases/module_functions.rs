@@ -18,7 +18,10 @@ fn run(vm: &Guest) -> Result<()> {
     without.stop()?.expect_none("veth_xmit")?;
     // A module that comes is traced within a second; one that goes ends nothing.
     vm.sh("modprobe dummy numdummies=0")?;
-    std::thread::sleep(Duration::from_secs(4));
+    for trace in [&all, &awaited] {
+        trace.wait_until_said("functions of module dummy", "Attaching")?;
+    }
+    std::thread::sleep(Duration::from_secs(1));
     let dummy = "ip link add lab0 type dummy && ip addr add 10.7.0.1/24 dev lab0 && ip link set lab0 up";
     net.left.sh(&format!("{dummy} && ping -c 1 -W 1 10.7.0.2 || ip link del lab0"))?;
     // Where the kernel holds a module as long as it is traced it cannot go.

@@ -12,6 +12,8 @@ fn run(vm: &Guest) -> Result<()> {
     net.udp("10.0.0.2:5001", 10, 3)?;
     wait_for(|| lines("/tmp/out/dir/trace.log") == 4);
     vm.sh("mv /tmp/out/dir/trace.log /tmp/out/dir/old && busybox killall -HUP whither")?;
+    let status = format!("/proc/{}/status", trace.pid());
+    wait_for(|| !is_pending(&std::fs::read_to_string(&status).unwrap_or_default(), 1));
     net.udp("10.0.0.2:5001", 10, 2)?;
     let ended = trace.stop()?;
     ensure!(ended.code == 0 && ended.stdout.is_empty(), "{ended}");
@@ -34,8 +36,14 @@ fn lines(path: &str) -> usize {
     std::fs::read_to_string(path).map_or(0, |text| text.lines().count())
 }
 
+/// Whether a signal waits to be read, according to `/proc/PID/status`.
+fn is_pending(status: &str, signal: u32) -> bool {
+    let words = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+    words.and_then(|word| u64::from_str_radix(word.trim(), 16).ok()).is_some_and(|bits| bits >> (signal - 1) & 1 == 1)
+}
+
 fn wait_for(ready: impl Fn() -> bool) {
-    for _ in 0..200 {
+    for _ in 0..1200 {
         if ready() {
             return;
         }

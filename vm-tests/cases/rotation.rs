@@ -17,7 +17,7 @@ fn run(vm: &Guest) -> Result<()> {
          --output-file-compress --filter-func 'ip_.*|udp_.*' udp dst port 5001",
     )?;
     // Until it was put aside twice.
-    let limit = Instant::now() + Duration::from_secs(60);
+    let limit = Instant::now() + Duration::from_secs(240);
     while !aside()?.iter().any(|name| name.ends_with(".gz")) {
         ensure!(Instant::now() < limit, "nothing is compressed: {:?}", aside()?);
         net.udp("10.0.0.2:5001", 32, 300)?;

@@ -22,7 +22,7 @@ fn run(vm: &Guest) -> Result<()> {
     let begin = Instant::now();
     while vm.sh(&hooked)?.trim() != places.to_string() {
         let now = vm.sh(&hooked)?;
-        ensure!(begin.elapsed() < Duration::from_secs(20), "{name} is hooked in {} of {places} places", now.trim());
+        ensure!(begin.elapsed() < super::signals_leave_nothing::SOON, "{name} is hooked in {} of {places} places", now.trim());
         std::thread::sleep(Duration::from_millis(200));
     }
     trace.stop()?;

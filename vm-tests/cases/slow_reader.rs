@@ -1,5 +1,5 @@
-//! A reader that is slow, or does not read: what finds no room is counted, and a signal ends the run within a second (three
-//! under emulation).
+//! A reader that is slow, or does not read: what finds no room is counted, and a signal ends the run within a second, or in
+//! the time of a few starts where the machine is slow.
 
 use std::fs::File;
 use std::io::Read;
@@ -24,14 +24,16 @@ fn run(vm: &Guest) -> Result<()> {
     let before = vm.leftovers()?;
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         // Nobody reads: the pipe, the batches, and the buffer fill up.
+        let begun = Instant::now();
         let (mut whither, pipe) = start("blocked")?;
+        let limit = Duration::from_secs(1) + 3 * begun.elapsed();
         net.udp("10.0.0.2:5001", 18, COUNT)?;
         let asked = Instant::now();
         kill(Pid::from_raw(whither.id() as i32), signal)?;
         let status = wait(&mut whither)?;
         let took = asked.elapsed();
         let said = said("blocked");
-        ensure!(status == 0 && took < Duration::from_secs(3), "status {status} after {took:?}: {said}");
+        ensure!(status == 0 && took < limit, "status {status} after {took:?}, not {limit:?}: {said}");
         let lines = lines(pipe)?;
         let (unwritten, lost) = (number(&said, " lines could not be written"), number(&said, " lost"));
         ensure!(unwritten > 0 && said.contains("nobody reads them"), "{lines} lines: {said}");
@@ -65,7 +67,7 @@ fn start(name: &str) -> Result<(Child, File)> {
     let mut whither = Command::new("whither").args(FLAGS).stdout(Stdio::piped()).stderr(errors).spawn()?;
     let pipe = whither.stdout.take().map(|pipe| File::from(OwnedFd::from(pipe)));
     let pipe = pipe.ok_or_else(|| Error::new("no pipe"))?;
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_secs(180);
     while !said(name).contains("Listening") {
         ensure!(Instant::now() < end, "it does not start: {}", said(name));
         std::thread::sleep(Duration::from_millis(5));
@@ -78,7 +80,7 @@ fn said(name: &str) -> String {
 }
 
 fn wait(child: &mut Child) -> Result<i32> {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + Duration::from_secs(120);
     while Instant::now() < end {
         if let Some(status) = child.try_wait()? {
             return Ok(crate::guest::init::exit_code(status));

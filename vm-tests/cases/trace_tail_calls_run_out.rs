@@ -1,8 +1,6 @@
 //! There are four breakpoints: of more programs that are entered by tail calls the others are named, and the next one gets
 //! the first that is free again.
 
-use std::time::Duration;
-
 use crate::error::Result;
 use crate::guest::bpf::{self, Packets};
 use crate::guest::{Case, Guest};
@@ -35,7 +33,7 @@ fn run(vm: &Guest) -> Result<()> {
     vm.expect_nothing_left(&before, super::signals_leave_nothing::SOON)?;
     let trace = vm.trace(arguments)?;
     let (_, arrived) = net.udp("10.0.0.2:5001", 100, 2)?;
-    trace.wait_for_lines(10, Duration::from_secs(10))?;
+    trace.wait_for_lines(10)?;
     let first = trace.so_far();
     bpf::put(&arrays[0], &chain[1])?;
     trace.wait_until_said("`lab_chain4` (id", "by a breakpoint")?;

@@ -1,14 +1,11 @@
 //! Two tracers side by side: each shows its own packets, and the end of one does not disturb the other.
 
-use std::time::Duration;
-
 use crate::error::{Context, Result};
 use crate::guest::{Case, Guest};
 
 pub const CASE: Case = Case { seconds: 150, ..Case::new(run) };
 
 const FUNCTIONS: &str = "--filter-func 'ip_rcv|ip_output'";
-const LIMIT: Duration = Duration::from_secs(20);
 
 fn run(vm: &Guest) -> Result<()> {
     let net = vm.two_namespaces()?;
@@ -18,12 +15,12 @@ fn run(vm: &Guest) -> Result<()> {
     let datagrams = vm.trace(&format!("{FUNCTIONS} udp dst port 5001"))?;
     net.ping("10.0.0.2")?;
     net.udp("10.0.0.2:5001", 32, 3)?;
-    pings.wait_for_lines(4, LIMIT)?;
-    datagrams.wait_for_lines(6, LIMIT)?;
+    pings.wait_for_lines(4)?;
+    datagrams.wait_for_lines(6)?;
     let pings = pings.stop()?;
     pings.expect_all("the ping", |line| line.tuple.ends_with("(icmp)"))?;
     net.udp("10.0.0.2:5001", 32, 3)?;
-    datagrams.wait_for_lines(12, LIMIT).context("after the other has ended")?;
+    datagrams.wait_for_lines(12).context("after the other has ended")?;
     let datagrams = datagrams.stop()?;
     datagrams.expect_all("the datagrams", |line| line.tuple.ends_with("(udp)"))?;
     let count = datagrams.lines()?.iter().filter(|line| line.name() == "ip_rcv").count();

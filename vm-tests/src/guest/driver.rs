@@ -120,13 +120,13 @@ fn supervise(kernel: &str, name: &str, case: &Case) -> Result<Verdict> {
         .stderr(err)
         .process_group(0);
     let mut child = command.spawn().context("/init")?;
-    let ended = wait(&mut child, Duration::from_secs(case.seconds))?;
+    let ended = wait(&mut child, case.limit())?;
     let said = || {
         let text = fs::read("/case.err").unwrap_or_default();
         String::from_utf8_lossy(&text).trim_end().to_owned()
     };
     Ok(match ended {
-        None => Verdict::Failed(format!("no end after {} seconds\n{}{}", case.seconds, said(), running())),
+        None => Verdict::Failed(format!("no end after {:?}\n{}{}", case.limit(), said(), running())),
         Some(0) => Verdict::Passed,
         Some(code) => match fs::read(VERDICT) {
             Ok(json) => serde_json::from_slice(&json)?,

@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use crate::error::{Context, Error, Result};
 pub use feature::Feature;
@@ -27,16 +28,21 @@ pub struct Case {
     pub needs: &'static [Feature],
     /// What the kernel is booted with.
     pub boot: Boot,
-    /// Seconds of guest time after which it has failed.
+    /// Seconds that are enough where nothing else runs; see [`Case::limit`].
     pub seconds: u64,
     /// Shows the behaviour; an error is a failure.
     pub run: fn(&Guest) -> Result<()>,
 }
 
 impl Case {
-    /// A case that needs nothing, in a plain boot, for at most a minute.
+    /// A case that needs nothing, in a plain boot, for a minute.
     pub const fn new(run: fn(&Guest) -> Result<()>) -> Self {
         Self { needs: &[], boot: Boot::Plain, seconds: 60, run }
+    }
+
+    /// Guest time after which it has failed: machines are slow, or busy.
+    pub fn limit(&self) -> Duration {
+        Duration::from_secs(3 * self.seconds)
     }
 }
 

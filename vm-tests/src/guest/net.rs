@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns};
@@ -13,7 +14,11 @@ use super::{Guest, sh};
 use crate::error::{Context, Result};
 
 /// How long anything on these networks may take; a lost packet is sent again after one second.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Who waits for so many silences of this length has not only been kept from running himself.
+const SILENCE: Duration = Duration::from_millis(20);
+const SILENCES: u32 = 25;
 
 /// A named network namespace.
 #[derive(Debug)]
@@ -177,7 +182,7 @@ impl Net {
     /// One echo request from the left, which must be answered.
     pub fn ping(&self, address: &str) -> Result<()> {
         let ping = if address.contains(':') { "ping6" } else { "ping" };
-        self.left.sh(&format!("busybox {ping} -c 1 -W 5 {address}")).map(drop)
+        self.left.sh(&format!("busybox {ping} -c 1 -W 20 {address}")).map(drop)
     }
 
     /// A TCP connection from the left to a listener on the right, a few bytes each way, closed by the left.
@@ -255,12 +260,17 @@ impl Net {
     pub fn udp(&self, to: &str, length: usize, count: u64) -> Result<(SocketAddr, u64)> {
         let to: SocketAddr = to.parse().context(to)?;
         let sink = self.right.enter(|| UdpSocket::bind(to).context(to))?;
-        sink.set_read_timeout(Some(Duration::from_millis(500)))?;
+        sink.set_read_timeout(Some(SILENCE))?;
+        let sent = AtomicBool::new(false);
         let drain = || -> u64 {
             let mut buffer = [0; 65536];
-            let mut arrived = 0;
-            while arrived < count && sink.recv(&mut buffer).is_ok() {
-                arrived += 1;
+            let (mut arrived, mut silences) = (0, 0);
+            while arrived < count && silences < SILENCES {
+                let all_sent = sent.load(Ordering::SeqCst);
+                match sink.recv(&mut buffer) {
+                    Ok(_) => (arrived, silences) = (arrived + 1, 0),
+                    Err(_) => silences += u32::from(all_sent),
+                }
             }
             arrived
         };
@@ -275,7 +285,9 @@ impl Net {
                     socket.send(&payload)?;
                 }
                 Ok(socket.local_addr()?)
-            })?;
+            });
+            sent.store(true, Ordering::SeqCst);
+            let local = local?;
             Ok((local, drain.join().map_err(|_| "the sink panicked")?))
         })
     }

@@ -19,8 +19,8 @@ use crate::error::{Context, Error, Result};
 /// function by plain kprobes takes half a minute under emulation, detaching up to a minute and a half; several times that
 /// on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// How long a run may take that is expected to end by itself.
-const SHORT: Duration = Duration::from_secs(30);
+/// How long anything may take that takes a second or two where nothing else runs.
+const SHORT: Duration = Duration::from_secs(120);
 const READY: &str = "Listening for events";
 
 /// How a tracer is started.
@@ -210,11 +210,17 @@ impl Trace {
     }
 
     /// Waits until it has printed at least `count` events.
-    pub fn wait_for_lines(&self, count: usize, limit: Duration) -> Result<()> {
-        let end = Instant::now() + limit;
-        while self.so_far().lines().filter(|line| line.starts_with("0x")).count() < count {
-            ensure!(Instant::now() < end, "fewer than {count} lines after {limit:?}\n{}", self.so_far());
-            std::thread::sleep(Duration::from_millis(5));
+    pub fn wait_for_lines(&self, count: usize) -> Result<()> {
+        let events = |text: &str| text.lines().filter(|line| line.starts_with("0x")).count();
+        self.wait_for_output(&format!("{count} events"), |text| events(text) >= count)
+    }
+
+    /// Waits until what it has printed has something, called `what`.
+    pub fn wait_for_output(&self, what: &str, has: impl Fn(&str) -> bool) -> Result<()> {
+        let end = Instant::now() + SHORT;
+        while !has(&self.so_far()) {
+            ensure!(Instant::now() < end, "no {what} after {SHORT:?}\n{}{}", self.so_far(), self.said());
+            std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())
     }

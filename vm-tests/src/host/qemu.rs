@@ -77,19 +77,20 @@ impl Drop for Scratch {
 }
 
 impl Machine<'_> {
-    /// Boots and waits until userland reports; boots a second time, and says so, when it does not. Returns how long it
-    /// took, too.
+    /// Boots and waits until userland reports; boots again, up to three times, and says so, when it does not. Returns how
+    /// long it took, too.
     pub fn boot(&self) -> Result<(Running, Duration)> {
-        let limit = if self.icount { COUNTED * BOOT } else { BOOT };
-        let first = Instant::now();
-        match self.start()?.wait_until_up(limit) {
-            Ok(running) => Ok((running, first.elapsed())),
-            Err(error) => {
-                eprintln!("vm-tests: {}: {error}; booting again", self.kernel.name);
-                let second = Instant::now();
-                Ok((self.start()?.wait_until_up(2 * limit)?, second.elapsed()))
+        let mut limit = if self.icount { COUNTED * BOOT } else { BOOT };
+        for _ in 0..3 {
+            let begun = Instant::now();
+            match self.start()?.wait_until_up(limit) {
+                Ok(running) => return Ok((running, begun.elapsed())),
+                Err(error) => eprintln!("vm-tests: {}: {error}; booting again", self.kernel.name),
             }
+            limit *= 2;
         }
+        let begun = Instant::now();
+        Ok((self.start()?.wait_until_up(limit)?, begun.elapsed()))
     }
 
     /// Boots with the console on this terminal and waits for the end.

@@ -185,7 +185,7 @@ fn follow(running: &mut Running, group: &mut Group, board: &Board) {
         match running.next(end.saturating_duration_since(Instant::now())) {
             Some(Event::Report(Report::Started { case: name })) => {
                 current = group.trials.iter().find(|trial| trial.case == name).cloned();
-                end = Instant::now() + Duration::from_secs(case(&name).seconds) + GRACE;
+                end = Instant::now() + case(&name).limit() + GRACE;
                 running.clear_console();
             }
             Some(Event::Report(Report::Ended { case, verdict, millis })) => {
