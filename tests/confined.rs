@@ -53,10 +53,10 @@ fn every_call_is_in_the_list() {
         "--all-kmods --buffer-size 64K --output-meta=false",
         &rotating,
     ] {
-        let line = format!("--backend tracepoint {options} udp port 5001");
+        let line = format!("{} --backend tracepoint {options} udp port 5001", env!("CARGO_BIN_EXE_whither"));
         let words: Vec<&str> = line.split_whitespace().collect();
         let hangup = options.contains("--output-file");
-        let ended = run_with(&words, None, move |main| traffic(main, 3000, hangup));
+        let ended = run_with(&words, move |main| traffic(main, 3000, hangup));
         if ended.calls_until_ready().is_none() {
             assert!(std::env::var_os("CI").is_none(), "whither must start here: {ended:?}");
             eprintln!("skipped: whither does not start here: {}", ended.stderr.trim_end());

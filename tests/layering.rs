@@ -152,6 +152,15 @@ fn unsafe_code_is_in_sys() {
     }
 }
 
+/// `std::thread::spawn` and a scope's `spawn` panic where the host gives no more threads; a `Builder` says so.
+#[test]
+fn threads_are_asked_for() {
+    for file in sources("src") {
+        let demands = ["thread::spawn(", "scope.spawn("].into_iter().find(|call| file.code.contains(call));
+        assert_eq!(demands, None, "{}", file.name);
+    }
+}
+
 #[test]
 fn what_decides_does_no_io() {
     let mut excused = BTreeSet::new();

@@ -51,7 +51,8 @@ fn anything(_: u64) -> bool {
 fn run(options: &str, refuses: fn(u64) -> bool) -> Option<(Vec<String>, Ended)> {
     let file = std::env::temp_dir().join(format!("whither-refused-{}-{}", std::process::id(), options.len()));
     let line = format!(
-        "--backend tracepoint --filter-func net_dev_queue|kfree_skb --output-file {} {options} udp dst port {PORT}",
+        "{} --backend tracepoint --filter-func net_dev_queue|kfree_skb --output-file {} {options} udp dst port {PORT}",
+        env!("CARGO_BIN_EXE_whither"),
         file.display()
     );
     let words: Vec<&str> = line.split_whitespace().collect();

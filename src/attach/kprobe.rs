@@ -99,7 +99,7 @@ pub fn attach(loaded: &Loaded, plan: &Arc<Plan>, stop: &Stop) -> Result<Hooks, A
     if probes.is_empty() {
         return hooks.or_nothing(plan);
     }
-    hooks.background = Some(in_background(pmu, rest, probes, identity));
+    hooks.background = Some(in_background(pmu, rest, probes, identity)?);
     Ok(hooks)
 }
 
@@ -114,14 +114,19 @@ pub fn more(places: &[(&Program, Vec<(u32, Site)>)], identity: Identity) -> Resu
         let fd = Arc::new(program.fd.try_clone().map_err(|error| unusable("copying a descriptor", error))?);
         work.extend(sites.iter().map(|&(target, site)| (target, site, fd.clone())));
     }
-    Ok(in_background(pmu, work.into_iter(), Vec::new(), identity))
+    in_background(pmu, work.into_iter(), Vec::new(), identity)
 }
 
 /// Attaches what is left to do, besides `probes`, which are attached.
-fn in_background(pmu: u32, rest: IntoIter<Work>, mut probes: Vec<Probe>, identity: Identity) -> Background {
+fn in_background(
+    pmu: u32,
+    rest: IntoIter<Work>,
+    mut probes: Vec<Probe>,
+    identity: Identity,
+) -> Result<Background, AttachError> {
     let state = Arc::new(State::default());
     state.attached.store(probes.len(), Ordering::Relaxed);
-    let thread = std::thread::spawn({
+    let thread = std::thread::Builder::new().spawn({
         let state = state.clone();
         let mut refused = Vec::new();
         move || {
@@ -141,7 +146,8 @@ fn in_background(pmu: u32, rest: IntoIter<Work>, mut probes: Vec<Probe>, identit
             (probes, refused)
         }
     });
-    Background { state, thread }
+    let thread = thread.map_err(|error| unusable("starting a thread", error))?;
+    Ok(Background { state, thread })
 }
 
 fn unusable(what: &'static str, error: io::Error) -> AttachError {

@@ -326,18 +326,20 @@ pub(super) fn locate(functions: &mut Targets, roots: &Roots, btf: Option<&Btf>) 
             Err(error) => (Some(error), place(functions, &names, roots)),
         },
         Err(_) => {
+            let read = || functions::read(&roots.sys, &names);
             let (list, symbols) = std::thread::scope(|scope| {
-                let list = scope.spawn(|| functions::read(&roots.sys, &names));
+                let list = std::thread::Builder::new().spawn_scoped(scope, read);
                 let symbols = Source::new(&roots.proc).addresses(&names);
-                (list.join(), symbols)
+                // Where there is no second thread, one after the other.
+                let list = list.map_or_else(|_| Ok(read()), |thread| thread.join());
+                (list.unwrap_or(Err(ListError::NotMounted)), symbols)
             });
             let no_list = match list {
-                Ok(Ok(list)) => {
+                Ok(list) => {
                     functions.keep_traceable(&names, &list);
                     None
                 }
-                Ok(Err(error)) => Some(error),
-                Err(_) => Some(ListError::NotMounted),
+                Err(error) => Some(error),
             };
             match symbols {
                 Ok(symbols) => {

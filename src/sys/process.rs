@@ -80,11 +80,11 @@ pub fn ifindex(name: &str, netns: Option<&Path>) -> io::Result<u32> {
             let file = File::open(path)?;
             // A thread of its own, because it leaves our namespace for good.
             std::thread::scope(|scope| {
-                let found = scope.spawn(|| {
+                let found = std::thread::Builder::new().spawn_scoped(scope, || {
                     nix::sched::setns(&file, nix::sched::CloneFlags::CLONE_NEWNET)?;
                     look()
                 });
-                found.join().unwrap_or_else(|_| Err(io::Error::other("the thread in the namespace died")))
+                found?.join().unwrap_or_else(|_| Err(io::Error::other("the thread in the namespace died")))
             })
         }
     }

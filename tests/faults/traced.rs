@@ -14,7 +14,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::ptrace::{self, Options};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -69,7 +69,7 @@ impl Call {
 /// What became of a run.
 #[derive(Debug, Default)]
 pub struct Ended {
-    /// Exit status; `None` after a signal, or if it had to be killed.
+    /// Exit status of the program; `None` after a signal, or if it had to be killed.
     pub code: Option<i32>,
     /// What it said.
     pub stderr: String,
@@ -103,25 +103,24 @@ const PROG_LOAD: u64 = 5;
 /// A run takes a fraction of a second, on a loaded machine several.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Runs whither until it listens, then interrupts it.
-pub fn run(fault: Option<Fault>) -> Ended {
-    let args = ["--backend", "tracepoint", "--filter-func", "kfree_skb|consume_skb", "icmp"];
-    run_with(&args, fault, |main| kill(main, Signal::SIGINT).expect("it is there"))
+/// Runs `whither`, its path and arguments, until it listens; then interrupts it.
+pub fn run(whither: &[&str], fault: Option<Fault>) -> Ended {
+    start(whither, fault, None, Box::new(|main| kill(main, Signal::SIGINT).expect("it is there")))
 }
 
-/// Runs whither with `args`. When it listens `then` is called with its number, on a thread of its own.
-pub fn run_with(args: &[&str], fault: Option<Fault>, then: impl FnOnce(Pid) + Send + 'static) -> Ended {
-    start(args, fault, None, Box::new(then))
+/// Runs `whither`. When it listens `then` is called with its number, on a thread of its own.
+pub fn run_with(whither: &[&str], then: impl FnOnce(Pid) + Send + 'static) -> Ended {
+    start(whither, None, None, Box::new(then))
 }
 
 /// As [`run_with`], on a kernel whose verifier refuses every program with an instruction that `refuses` holds for.
-pub fn run_refusing(args: &[&str], refuses: fn(u64) -> bool, then: impl FnOnce(Pid) + Send + 'static) -> Ended {
-    start(args, None, Some(refuses), Box::new(then))
+pub fn run_refusing(whither: &[&str], refuses: fn(u64) -> bool, then: impl FnOnce(Pid) + Send + 'static) -> Ended {
+    start(whither, None, Some(refuses), Box::new(then))
 }
 
 #[expect(clippy::zombie_processes, reason = "Traced::follow waits for it")]
 fn start(
-    args: &[&str],
+    whither: &[&str],
     fault: Option<Fault>,
     refuses: Option<fn(u64) -> bool>,
     then: Box<dyn FnOnce(Pid) + Send>,
@@ -135,8 +134,8 @@ fn start(
     let stderr = File::create(&path).expect("a file");
     // The shell stops itself, so that nothing is missed between the start and the tracing of it.
     let child = Command::new("sh")
-        .args(["-c", "kill -STOP $$; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_whither")])
-        .args(args)
+        .args(["-c", "kill -STOP $$; exec \"$0\" \"$@\""])
+        .args(whither)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(stderr)
@@ -183,7 +182,7 @@ impl Traced {
         let main = self.main;
         thread::spawn(move || {
             if over.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-                let _ = kill(main, Signal::SIGKILL);
+                let _ = killpg(main, Signal::SIGKILL);
             }
         });
         waitpid(self.main, Some(WaitPidFlag::WUNTRACED)).expect("it stops itself");
@@ -198,11 +197,7 @@ impl Traced {
             // Those of this thread alone: others trace runs of their own.
             let status = waitpid(Pid::from_raw(-1), Some(WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD));
             match status {
-                Ok(WaitStatus::Exited(pid, code)) if pid == self.main => {
-                    self.ended.code = Some(code);
-                    return;
-                }
-                Ok(WaitStatus::Signaled(pid, ..)) if pid == self.main => return,
+                Ok(WaitStatus::Exited(pid, code)) if pid == self.main => self.ended.code = Some(code),
                 Ok(WaitStatus::PtraceSyscall(pid)) => {
                     self.call(pid);
                     let _ = ptrace::syscall(pid, None);
@@ -215,6 +210,8 @@ impl Traced {
                     let _ = ptrace::syscall(pid, pass.then_some(signal));
                 }
                 Ok(_) => {}
+                // The program and the children that it left behind, which close what is slow to close, have ended.
+                Err(Errno::ECHILD) => return,
                 Err(error) => panic!("waiting for the child: {error}"),
             }
         }

@@ -44,6 +44,7 @@ cases! {
     ends_survive_overload,
     every_filter_loads,
     every_option_loads,
+    faults,
     few_open_files,
     filter_ifname,
     filter_mark,
