@@ -23,11 +23,11 @@ const TESTS: [(&str, &str); 7] = [
 
 /// The tests that have exit codes.
 const ENDINGS: [&str; 6] = [
-    "tests/endings/",
-    "tests/errors/",
-    "tests/cli/",
-    "tests/plan/",
-    "tests/filter_command/",
+    "tests/endings",
+    "tests/errors",
+    "tests/cli",
+    "tests/plan",
+    "tests/filter_command",
     "filter-compiler/tests/reject/",
 ];
 
@@ -112,7 +112,7 @@ fn every_sentence_is_in_a_test() {
 struct Sentence {
     /// The longest part without values.
     text: String,
-    /// Whether it is printed for an error, as its `Display`.
+    /// Whether an error says it.
     is_error: bool,
 }
 
@@ -131,13 +131,19 @@ fn sentences(code: &str) -> Vec<Sentence> {
         let fixed = fixed_parts(&one_line(text));
         let longest = fixed.iter().map(|part| part.trim()).max_by_key(|part| part.len()).unwrap_or_default();
         if longest.split(' ').count() >= SHORTEST && words(longest).len() >= SHORTEST {
-            let shown =
-                before.rsplit("\nimpl").next().and_then(|item| item.split(" {\n").next()?.split("Display for ").nth(1));
-            let is_error = shown.is_some_and(|name| name.ends_with("Error") || name.ends_with("ErrorKind"));
-            found.push(Sentence { text: longest.to_owned(), is_error });
+            found.push(Sentence { text: longest.to_owned(), is_error: is_of_error(before) });
         }
     }
     found
+}
+
+/// Whether what stands behind this code is said by an error: as its `Display`, or because it is made with it.
+fn is_of_error(before: &str) -> bool {
+    let item = before.rsplit("\nimpl").next().unwrap_or_default();
+    let shown = item.split(" {\n").next().and_then(|head| head.split("Display for ").nth(1));
+    let is_shown = shown.is_some_and(|name| ["Error", "ErrorKind", "BadValue"].iter().any(|end| name.ends_with(end)));
+    let made = before.rsplit_once("Error::").map_or("", |(_, made)| made);
+    is_shown || made.starts_with(char::is_uppercase) && !made.contains([')', ';', '}'])
 }
 
 /// All that may be quoted of these words.
@@ -189,12 +195,14 @@ impl fmt::Display for SomeError {
 
 impl Other {
     "this is of another item"
+    f(SomeError::Variant { why: "because it is like that" })
 "#;
     let sentence = |text: &str, is_error| Sentence { text: text.into(), is_error };
     let want = [
         sentence("as it should be", false),
         sentence("one that goes on behind the line", true),
         sentence("this is of another item", false),
+        sentence("because it is like that", true),
     ];
     assert_eq!(sentences(code), want);
 }
