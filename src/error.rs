@@ -59,7 +59,7 @@ impl Error {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Error::Host(error) => error.hint().map(str::to_owned),
+            Error::Host(error) | Error::Types(types_command::Error::Types(error)) => error.hint().map(str::to_owned),
             Error::Symbols(error) => error.hint().map(str::to_owned),
             Error::Plan(PlanError::NoAddresses { hint, .. }) => hint.map(str::to_owned),
             Error::NoBackend(tried) if lacks_privilege(tried).is_some() => Some(PRIVILEGE.into()),

@@ -3,7 +3,8 @@
 use crate::btf::slice::Slicer;
 use crate::btf::{Btf, BtfError, Func, Kind, PointerSet, Struct, TypeId};
 use crate::cli::TypesArgs;
-use crate::host::{LoadError, Roots, modules};
+use crate::host::survey::HostError;
+use crate::host::{Roots, modules};
 use crate::sys::process;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -54,7 +55,7 @@ pub const WHOLE: [&str; 37] = [
 #[derive(Debug)]
 pub enum Error {
     /// There are no types.
-    Types(LoadError),
+    Types(HostError),
     /// They cannot be cut.
     Cut(BtfError),
     /// They are not a kernel's.
@@ -90,7 +91,8 @@ impl std::error::Error for Error {}
 pub fn run(args: &TypesArgs) -> Result<(), Error> {
     let roots = Roots::default();
     let release = roots.release();
-    let (btf, _) = modules::load_kernel(&roots.sys, args.kernel_btf.as_deref(), &release).map_err(Error::Types)?;
+    let found = modules::load_kernel(&roots.sys, args.kernel_btf.as_deref(), &release);
+    let (btf, _) = found.map_err(|error| Error::Types(HostError::Btf(error)))?;
     let slice = slice(&btf, &args.names)?;
     match &args.output {
         Some(path) => std::fs::write(path, &slice).map_err(|error| Error::Write(path.clone(), error))?,

@@ -262,7 +262,7 @@ fn endings() -> String {
         Io: CaptureError::Io(denied());
     });
     variants!(out, ExportError, Error::from, {
-        Types: Types(TypesError::Missing(file()));
+        Types: Types(HostError::Btf(TypesError::Missing(file())));
         Cut: ExportError::Cut(BtfError::NoSuchType(TypeId(9)));
         NoKernel: ExportError::NoKernel("/some/file".into());
         NoType: ExportError::NoType("sk_bufff".into());
