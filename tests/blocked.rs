@@ -11,10 +11,10 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use started::Started;
+use started::{PATIENCE, Started};
 
 /// Flags of a run that shows a line for each datagram to this port, on which nobody listens.
 const FLAGS: [&str; 7] = ["--backend", "tracepoint", "--filter-func", "net_dev_queue", "udp", "dst", "port"];
@@ -32,14 +32,31 @@ fn send(count: usize, port: &str) {
     }
 }
 
-/// A run whose standard output is a socket, which cannot be opened again so that it does not block. The other end is open.
+/// A run whose standard output is a socket, which cannot be opened again so that it does not block. The other end is open,
+/// and there is no more room in between.
 fn to_a_socket(port: &str, count: usize) -> Option<(Started, UnixStream)> {
     let (theirs, ours) = UnixStream::pair().expect("sockets");
     let args: Vec<&str> = FLAGS.into_iter().chain([port]).collect();
     let run = Started::new(&args, OwnedFd::from(theirs).into())?;
     send(count, port);
-    thread::sleep(Duration::from_millis(300));
+    let end = Instant::now() + PATIENCE;
+    let mut still = 0;
+    let mut last = String::new();
+    while still < 10 {
+        assert!(Instant::now() < end, "it is never blocked: {last}");
+        thread::sleep(Duration::from_millis(50));
+        let now = state(run.child.id());
+        still = if now == last && now.contains("(sleeping)") { still + 1 } else { 0 };
+        last = now;
+    }
     Some((run, ours))
+}
+
+/// What the main thread does, and how often it has waited or was made to.
+fn state(pid: u32) -> String {
+    let status = fs::read_to_string(format!("/proc/{pid}/task/{pid}/status")).expect("it is there");
+    let lines = status.lines().filter(|line| line.starts_with("State:") || line.contains("ctxt_switches"));
+    lines.collect::<Vec<_>>().join(" ")
 }
 
 #[test]
