@@ -29,7 +29,7 @@ fn run(vm: &Guest) -> Result<()> {
             net.left.enter(|| {
                 let socket = UdpSocket::bind("0.0.0.0:0")?;
                 while !done.load(Ordering::Relaxed) {
-                    for _ in 0..50 {
+                    for _ in 0..20 {
                         socket.send_to(b"to nobody", "10.0.0.2:5003")?;
                     }
                     std::thread::sleep(Duration::from_millis(20));
@@ -41,7 +41,7 @@ fn run(vm: &Guest) -> Result<()> {
             if round == WARM {
                 early = resident(&trace)?;
             }
-            change(vm, round)
+            change(vm, &trace, round)
         });
         late = resident(&trace).unwrap_or(u64::MAX);
         done.store(true, Ordering::Relaxed);
@@ -61,24 +61,31 @@ fn run(vm: &Guest) -> Result<()> {
 }
 
 /// A namespace with an interface, a datagram on it, a process, sometimes a module; then all of them go.
-fn change(vm: &Guest, round: usize) -> Result<()> {
+fn change(vm: &Guest, trace: &Trace, round: usize) -> Result<()> {
     let name = format!("churn{round}");
     let namespace = Namespace::create(&name)?;
     // The number of the namespace is that of the last one, so the interface needs its own: names are kept for five seconds.
     let index = 100 + round;
+    let printed = trace.printed()?;
     namespace.enter(|| {
         ip(&format!(
             "link add {name} index {index} type dummy\nlink set {name} addrgenmode none up\naddr add 10.7.{round}.1/24 dev {name}
              neigh add 10.7.{round}.2 lladdr 02:00:00:00:00:77 dev {name}"
         ))?;
-        UdpSocket::bind("0.0.0.0:0")?.send_to(b"here", format!("10.7.{round}.2:9"))?;
         Ok(())
     })?;
     if round.is_multiple_of(5) {
         vm.sh("modprobe nft_limit; rmmod nft_limit")?;
     }
-    // As long as its name may take to be asked for.
-    std::thread::sleep(Duration::from_millis(400));
+    // Its name is asked for when a line is to be printed, behind all of the flood that came before, and lines do not wait
+    // long for an answer. Whether there is one is judged at the end.
+    let words = format!(" {name}:");
+    for _ in 0..20 {
+        namespace.enter(|| Ok(UdpSocket::bind("0.0.0.0:0")?.send_to(b"here", format!("10.7.{round}.2:9"))?))?;
+        if trace.is_printed_since(printed, &words, Duration::from_millis(500))? {
+            break;
+        }
+    }
     vm.sh(&format!("ip netns del {name}")).map(drop)
 }
 

@@ -1,6 +1,7 @@
 //! A tracer as a child process: started, waited for, stopped, and what it said.
 
 use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -202,6 +203,27 @@ impl Trace {
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())
+    }
+
+    /// Whether it prints `words`, behind its first `from` bytes, within `limit`.
+    pub fn is_printed_since(&self, from: u64, words: &str, limit: Duration) -> Result<bool> {
+        let end = Instant::now() + limit;
+        let mut output = File::open(self.output.0.join("out"))?;
+        output.seek(SeekFrom::Start(from))?;
+        let mut text = Vec::new();
+        loop {
+            // What was looked at is not looked at again, but for a line that is not whole yet.
+            let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+            text.drain(..whole);
+            output.read_to_end(&mut text)?;
+            if String::from_utf8_lossy(&text).contains(words) {
+                return Ok(true);
+            }
+            if Instant::now() > end {
+                return Ok(false);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// How many bytes it has printed so far.

@@ -20,35 +20,39 @@ pub struct Binaries {
     pub whither: Option<PathBuf>,
 }
 
-/// Builds what is not up to date. `whither` says whether the tool is wanted; `WHITHER_VM_WHITHER` names one that is
-/// already built and static.
+/// Builds what is not up to date, both at once: the end of the tool's build keeps one processor busy for long. `whither`
+/// says whether the tool is wanted; `WHITHER_VM_WHITHER` names one that is already built and static.
 pub fn build(whither: bool) -> Result<Binaries> {
-    let directory = target().join("vm-build");
-    // The agent is built often and run for seconds; optimisation of the whole program would only cost time.
-    let quick = ["lto=false", "codegen-units=16", "opt-level=1", "package.'*'.opt-level=1"];
-    cargo(&directory, "vm-tests", &quick.map(|setting| format!("profile.release.{setting}")))?;
-    let built = directory.join(TARGET).join("release");
-    let agent = built.join("vm-tests");
-    let given = std::env::var_os("WHITHER_VM_WHITHER").map(PathBuf::from);
-    let whither = if !whither || given.is_some() {
-        given.filter(|_| whither)
-    } else {
-        // As users build it: `cargo static` is in .cargo/config.toml.
-        let mut command = Command::new(program());
-        command.args(["static", "--quiet", "--target-dir"]).arg(&directory).env_remove("RUSTFLAGS");
-        run(command, "whither")?;
-        Some(built.join("whither"))
-    };
-    Ok(Binaries { agent, whither })
+    std::thread::scope(|scope| {
+        let tool = scope.spawn(|| if whither { tool().map(Some) } else { Ok(None) });
+        let agent = agent()?;
+        Ok(Binaries { agent, whither: tool.join().map_err(|_| "the thread of a build panicked")?? })
+    })
 }
 
-fn cargo(directory: &std::path::Path, package: &str, settings: &[String]) -> Result<()> {
+fn agent() -> Result<PathBuf> {
+    let directory = target().join("vm-agent");
+    // It is built often and run for seconds; optimisation of the whole program would only cost time.
+    let quick = ["lto=false", "codegen-units=16", "opt-level=1", "package.'*'.opt-level=1"];
     let mut command = Command::new(program());
     command.args(["build", "--quiet", "--release", "--target", TARGET]);
-    command.args(["--package", package, "--bin", package, "--target-dir"]).arg(directory);
-    command.args(settings.iter().flat_map(|setting| ["--config", setting]));
+    command.args(["--package", "vm-tests", "--bin", "vm-tests", "--target-dir"]).arg(&directory);
+    command.args(quick.iter().flat_map(|setting| ["--config".to_owned(), format!("profile.release.{setting}")]));
     command.env("RUSTFLAGS", "-C target-feature=+crt-static");
-    run(command, package)
+    run(command, "vm-tests")?;
+    Ok(directory.join(TARGET).join("release/vm-tests"))
+}
+
+fn tool() -> Result<PathBuf> {
+    if let Some(given) = std::env::var_os("WHITHER_VM_WHITHER") {
+        return Ok(given.into());
+    }
+    let directory = target().join("vm-build");
+    // As users build it: `cargo static` is in .cargo/config.toml.
+    let mut command = Command::new(program());
+    command.args(["static", "--quiet", "--target-dir"]).arg(&directory).env_remove("RUSTFLAGS");
+    run(command, "whither")?;
+    Ok(directory.join(TARGET).join("release/whither"))
 }
 
 fn program() -> std::ffi::OsString {
