@@ -268,7 +268,8 @@ impl Run<'_> {
         self.say.attached(&self.plan, &self.hooks);
         self.say.stage("attach");
         if let Some(path) = &self.args.ready_file {
-            File::create(path).map_err(|error| Error::File { path: path.clone(), error })?;
+            let created = process::reader_of_fifo(path).and_then(|_reader| File::create(path));
+            created.map_err(|error| Error::File { path: path.clone(), error })?;
         }
         self.say.privilege("system calls", privilege::confine(&self.features));
         self.say.listening();

@@ -18,6 +18,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::clock::{self, WIDTH};
+use crate::sys::process;
 
 /// When to rotate, and what to keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +174,7 @@ impl Drop for RotatingFile {
 }
 
 fn append(path: &Path, mode: u32) -> io::Result<File> {
+    let _reader = process::reader_of_fifo(path)?;
     OpenOptions::new().append(true).create(true).mode(mode).open(path)
 }
 

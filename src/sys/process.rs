@@ -33,6 +33,18 @@ pub fn give_memory_back() {
     }
 }
 
+/// Fails if `path` is a FIFO that nobody reads: opening it would wait for a reader, and no signal would end that. What is
+/// returned is to be kept until the file is open.
+pub fn reader_of_fifo(path: &Path) -> io::Result<Option<File>> {
+    if !std::fs::metadata(path).is_ok_and(|data| data.file_type().is_fifo()) {
+        return Ok(None);
+    }
+    match open_nonblocking(path) {
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Err(io::Error::other("nobody reads this FIFO")),
+        opened => opened.map(Some),
+    }
+}
+
 /// Opens a file that is written to without waiting for a reader; a terminal does not become ours.
 fn open_nonblocking(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
@@ -175,6 +187,18 @@ pub fn hear_all_namespaces(socket: &OwnedFd) -> io::Result<()> {
 mod tests {
     use super::*;
     use nix::sys::resource::{Resource, getrlimit};
+
+    #[test]
+    fn a_fifo_without_a_reader_is_not_waited_for() {
+        let path = std::env::temp_dir().join(format!("whither-fifo-{}", std::process::id()));
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo runs").success());
+        let alone = reader_of_fifo(&path).map_err(|error| error.to_string());
+        let reader = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path);
+        let read = reader_of_fifo(&path);
+        let _ = std::fs::remove_file(&path);
+        assert_eq!(alone.err().as_deref(), Some("nobody reads this FIFO"));
+        assert!(reader.is_ok() && read.is_ok_and(|opened| opened.is_some()));
+    }
 
     #[test]
     fn the_hard_limit_of_open_files_stays() {

@@ -39,7 +39,10 @@ impl Stop {
 
     fn on(signals: &[Signal]) -> io::Result<Stop> {
         let set: SigSet = signals.iter().copied().collect();
-        nix::sys::signal::sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
+        let mut blocked = set;
+        // A file that `ulimit -f` allows no more of is one that cannot be written to, not an end.
+        blocked.add(Signal::SIGXFSZ);
+        nix::sys::signal::sigprocmask(SigmaskHow::SIG_BLOCK, Some(&blocked), None)?;
         let signals = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         let wake = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
         Ok(Stop {
@@ -127,6 +130,12 @@ impl Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_may_not_grow_ends_nothing() {
+        let _stop = Stop::on_signals().expect("signals can be taken over");
+        assert!(SigSet::thread_get_mask().expect("there is one").contains(Signal::SIGXFSZ));
+    }
 
     #[test]
     fn a_reader_that_goes_away_asks_for_the_end() {
