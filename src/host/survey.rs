@@ -135,6 +135,11 @@ impl HostError {
     }
 }
 
+/// Whether what was asked for may exist.
+fn is_refusal(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
 impl fmt::Display for HostError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -145,7 +150,9 @@ impl fmt::Display for HostError {
                 write!(f, "{}: these are the types of another kernel", path.display())
             }
             HostError::Netns { path, error } => {
-                write!(f, "--filter-netns: no network namespace at {}: {error}", path.display())
+                let what =
+                    if is_refusal(error) { "no access to the network namespace" } else { "no network namespace" };
+                write!(f, "--filter-netns: {what} at {}: {error}", path.display())
             }
             HostError::Helpers(why) => write!(f, "--filter-track-bpf-helpers: {why}"),
             HostError::NoFunction(name) => {
@@ -155,7 +162,8 @@ impl fmt::Display for HostError {
                 f.write_str("--filter-ifname cannot look into a network namespace that is given as inode:NUMBER")
             }
             HostError::Interface { name, error } => {
-                write!(f, "--filter-ifname: no interface `{}`: {error}", name.escape_debug())
+                let what = if is_refusal(error) { "no access to the namespace of" } else { "no" };
+                write!(f, "--filter-ifname: {what} interface `{}`: {error}", name.escape_debug())
             }
         }
     }

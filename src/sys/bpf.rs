@@ -605,10 +605,11 @@ fn btf_name(btf: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
 /// Number of CPUs that per-CPU maps have room for: one more than the highest number in
 /// `/sys/devices/system/cpu/possible` (for example `0-3` or `0,2-7`).
 pub fn possible_cpus() -> io::Result<usize> {
-    let text = std::fs::read_to_string("/sys/devices/system/cpu/possible")?;
+    const FILE: &str = "/sys/devices/system/cpu/possible";
+    let text =
+        std::fs::read_to_string(FILE).map_err(|e| io::Error::new(e.kind(), format!("cannot read {FILE}: {e}")))?;
     let last = text.trim().rsplit([',', '-']).next().and_then(|last| last.parse::<usize>().ok());
-    last.map(|last| last + 1)
-        .ok_or_else(|| io::Error::other(format!("/sys/devices/system/cpu/possible holds {:?}", text.trim())))
+    last.map(|last| last + 1).ok_or_else(|| io::Error::other(format!("{FILE} holds {:?}", text.trim())))
 }
 
 #[cfg(test)]
