@@ -104,7 +104,7 @@ impl Late {
         let behind = behind.get(..appended.min(u64::from(APPENDED_BYTES)) as usize)?;
 
         let network = match (lie.network, lie.mac) {
-            (0, UNSET) => 0,
+            (0, 0 | UNSET) => 0,
             (0, mac) => usize::from(mac) + ETHERNET,
             (network, _) => usize::from(network),
         };

@@ -187,7 +187,7 @@ fn where_it_lies(a: &mut Asm, plan: &Plan, view: &View) {
     a.jeq(R1, 0, untagged);
     a.store(part(place::VLAN_PRESENT), 1);
     a.bind(untagged);
-    let (packet, all) = (a.label(), a.label());
+    let (packet, none, all) = (a.label(), a.label(), a.label());
     a.load(R8, view.at(skb.len));
     a.jle(R8, APPENDED_BYTES as i32, all);
     a.mov(R8, APPENDED_BYTES as i32);
@@ -196,7 +196,9 @@ fn where_it_lies(a: &mut Asm, plan: &Plan, view: &View) {
     a.load(R1, view.at(skb.network_header));
     a.jne(R1, 0, packet);
     a.load(R1, view.at(skb.mac_header));
+    a.jeq(R1, 0, none);
     a.jne(R1, UNSET as i32, packet);
+    a.bind(none);
     a.mov(R8, 0);
     a.bind(packet);
     a.store(part(place::APPENDED), R8);

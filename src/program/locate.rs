@@ -3,6 +3,8 @@
 //! The rule is in PCAP-FILTER.md section 11: the link header counts only if it is set and directly in front of the
 //! network header. A packet without one is given a virtual Ethernet header, 14 bytes in front of its network
 //! header, of which only the type field exists; so one program serves both kinds (`filter`).
+//!
+//! Netlink has both headers at the start of the buffer, where no driver puts a frame: what has 0 for both is no packet.
 
 use crate::plan::kernel::{Kernel, Spot};
 use crate::program::read::View;
@@ -53,6 +55,7 @@ pub fn network(a: &mut Asm, kernel: &Kernel, view: &View, packet: Packet) {
     a.note("mac_header");
     a.load(R2, view.at(kernel.skb.mac_header));
     a.jeq(W2, UNSET, found);
+    a.jeq(W2, 0, found);
     a.mov(W1, W2);
     a.add(W1, ETHERNET);
     a.bind(found);
@@ -74,6 +77,7 @@ pub fn link(a: &mut Asm, kernel: &Kernel, view: &View, packet: Packet, unknown: 
     a.jeq(W3, ETHERNET, link);
     a.jeq(W2, UNSET, network_only);
     a.jne(W1, 0, has_network);
+    a.jeq(W2, 0, unknown);
     // Early on the receive side only the link header is set.
     a.mov(W1, W2);
     a.add(W1, ETHERNET);

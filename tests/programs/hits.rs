@@ -171,6 +171,19 @@ fn a_stale_link_header_does_not_count() {
     matches("udp port 5001", &[skb], &[]);
 }
 
+/// Netlink sets both headers to where its message begins, the start of the buffer. Its bytes may look like anything.
+#[test]
+fn a_netlink_message_is_no_packet() {
+    let mut skb = Skb::frame(&datagram(), 0);
+    skb.network_header = 0;
+    matches("udp port 5001", &[], std::slice::from_ref(&skb));
+    matches("ip", &[], std::slice::from_ref(&skb));
+    everywhere("", |rig, hit| {
+        let hit = hit(&skb);
+        assert!(hit.event.is_some_and(|event| event.tuple == Tuple::default()), "{}", rig.programs);
+    });
+}
+
 #[test]
 fn the_link_header_is_enough_early_on_the_receive_side() {
     let mut skb = Skb::frame(&datagram(), 64);
