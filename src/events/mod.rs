@@ -10,13 +10,12 @@ use crate::privilege::{self, Feature};
 use crate::program::{COUNTERS, SILENT, counter};
 use crate::sys::stop::Stop;
 use crate::sys::{bpf, process};
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use source::Source;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Records of one size, one after another.
@@ -46,8 +45,10 @@ pub enum Next {
 /// The thread that empties the kernel's buffer.
 pub struct Events {
     batches: Receiver<Batch>,
-    reader: Option<JoinHandle<io::Result<u64>>>,
+    read: Receiver<io::Result<u64>>,
     spared: u64,
+    /// Nothing is sent: its end tells the thread that this is gone.
+    _user: Sender<()>,
     ending: Arc<AtomicBool>,
     silent: OwnedFd,
     counters: OwnedFd,
@@ -57,23 +58,34 @@ pub struct Events {
 /// How many batches may wait for the formatter: this much is kept in memory when output is slow.
 const WAITING: usize = 32;
 
+/// How often signals are looked for while the last lines are written.
+const LAST_LINES: Duration = Duration::from_millis(100);
+
 /// Starts reading. When `stop` is asked for, an empty batch comes; reading goes on until [`Events::end`].
 pub fn follow(loaded: &Loaded, plan: &Plan, stop: &Arc<Stop>) -> io::Result<Events> {
     let source = Source::open(loaded, plan)?;
     let (send, batches) = crossbeam_channel::bounded(WAITING);
     let (size, least) = (plan.layout.room() as usize, plan.layout.size() as usize);
     let ending = Arc::new(AtomicBool::new(false));
-    let reader = std::thread::Builder::new().name("reader".into()).spawn({
+    let (done, read) = crossbeam_channel::bounded(1);
+    let (_user, gone) = crossbeam_channel::bounded(0);
+    std::thread::Builder::new().name("reader".into()).spawn({
         let (stop, ending) = (stop.clone(), ending.clone());
         move || {
             privilege::keep_for_thread(Feature::Tracing);
-            reader::Reader { source, size, least, send, ending }.run(&stop)
+            let spared = reader::Reader { source, size, least, send, ending }.run(&stop);
+            let _ = done.send(spared);
+            // What is left to be written may block for good: a second signal ends that, too.
+            while gone.recv_timeout(LAST_LINES) == Err(RecvTimeoutError::Timeout) {
+                stop.is_requested();
+            }
         }
     })?;
     Ok(Events {
         batches,
-        reader: Some(reader),
+        read,
         spared: 0,
+        _user,
         ending,
         silent: loaded.map(SILENT).try_clone_to_owned()?,
         counters: loaded.map(COUNTERS).try_clone_to_owned()?,
@@ -92,9 +104,7 @@ impl Events {
             Ok(batch) => Ok(Next::Batch(batch)),
             Err(RecvTimeoutError::Timeout) => Ok(Next::Idle),
             Err(RecvTimeoutError::Disconnected) => {
-                if let Some(reader) = self.reader.take() {
-                    self.spared = reader.join().unwrap_or_else(|_| Err(io::Error::other("the reader thread died")))?;
-                }
+                self.spared = self.read.recv().unwrap_or_else(|_| Err(io::Error::other("the reader thread died")))?;
                 Ok(Next::End)
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::BinaryHeap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -60,7 +60,7 @@ pub fn open_pipe(path: &Path) -> io::Result<Option<File>> {
 }
 
 /// What the process was given as its standard output, as a descriptor of its own that does not block if it is a pipe or a
-/// terminal. Files never do; what cannot be opened again, as a socket, may.
+/// terminal. Files never do; what cannot be opened again may, as a socket and the pipe of another user.
 pub fn standard_output() -> io::Result<File> {
     // Not `io::stdout()` itself: it has a buffer of its own and looks for line ends.
     let given = File::from(io::stdout().as_fd().try_clone_to_owned()?);
@@ -72,6 +72,12 @@ pub fn standard_output() -> io::Result<File> {
         }
     }
     Ok(given)
+}
+
+/// Sends as much as `socket` has room for.
+pub fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    use nix::sys::socket::{MsgFlags, send};
+    Ok(send(socket.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT)?)
 }
 
 /// Writes to standard output. A reader that has gone away is no failure.

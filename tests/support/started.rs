@@ -24,9 +24,19 @@ pub struct Started {
 impl Started {
     /// Starts it. `None` where whither cannot trace for want of privilege, or of BPF.
     pub fn new(args: &[&str], stdout: Stdio) -> Option<Started> {
-        let mut run = Started::early(args, stdout);
+        Started::early(args, stdout).listening()
+    }
+
+    /// The same by way of another program.
+    pub fn through(words: &[&str], args: &[&str], stdout: Stdio) -> Option<Started> {
+        let words: Vec<&str> = words.iter().chain(&[env!("CARGO_BIN_EXE_whither")]).chain(args).copied().collect();
+        Started::command(&words, stdout).listening()
+    }
+
+    fn listening(mut self) -> Option<Started> {
+        let run = &mut self;
         if run.waits_for("Listening for events") {
-            return Some(run);
+            return Some(self);
         }
         assert!(std::env::var_os("CI").is_none(), "whither must start here: {}", run.said());
         eprintln!("skipped: whither does not start here: {}", run.said().trim_end());
@@ -35,11 +45,16 @@ impl Started {
 
     /// Starts it and does not wait.
     pub fn early(args: &[&str], stdout: Stdio) -> Started {
+        let words: Vec<&str> = [env!("CARGO_BIN_EXE_whither")].iter().chain(args).copied().collect();
+        Started::command(&words, stdout)
+    }
+
+    fn command(words: &[&str], stdout: Stdio) -> Started {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let said = std::env::temp_dir().join(format!("whither-started-{}-{number}", std::process::id()));
-        let child = Command::new(env!("CARGO_BIN_EXE_whither"))
-            .args(args)
+        let child = Command::new(words[0])
+            .args(&words[1..])
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(File::create(&said).expect("a file"))
