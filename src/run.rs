@@ -268,7 +268,7 @@ impl Run<'_> {
         self.say.attached(&self.plan, &self.hooks);
         self.say.stage("attach");
         if let Some(path) = &self.args.ready_file {
-            let created = process::reader_of_fifo(path).and_then(|_reader| File::create(path));
+            let created = process::reader_of_pipe(path).and_then(|_reader| File::create(path));
             created.map_err(|error| Error::File { path: path.clone(), error })?;
         }
         self.say.privilege("system calls", privilege::confine(&self.features));

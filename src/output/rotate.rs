@@ -174,7 +174,7 @@ impl Drop for RotatingFile {
 }
 
 fn append(path: &Path, mode: u32) -> io::Result<File> {
-    let _reader = process::reader_of_fifo(path)?;
+    let _reader = process::reader_of_pipe(path)?;
     OpenOptions::new().append(true).create(true).mode(mode).open(path)
 }
 

@@ -33,16 +33,13 @@ pub fn give_memory_back() {
     }
 }
 
-/// Fails if `path` is a FIFO that nobody reads: opening it would wait for a reader, and no signal would end that. What is
-/// returned is to be kept until the file is open.
-pub fn reader_of_fifo(path: &Path) -> io::Result<Option<File>> {
+/// Fails if `path` is a named pipe that nobody reads: opening it would wait for a reader. What is returned is to be kept
+/// until the file is open.
+pub fn reader_of_pipe(path: &Path) -> io::Result<Option<File>> {
     if !std::fs::metadata(path).is_ok_and(|data| data.file_type().is_fifo()) {
         return Ok(None);
     }
-    match open_nonblocking(path) {
-        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Err(io::Error::other("nobody reads this FIFO")),
-        opened => opened.map(Some),
-    }
+    open_pipe(path)?.ok_or_else(|| io::Error::other("nobody reads it")).map(Some)
 }
 
 /// Opens a file that is written to without waiting for a reader; a terminal does not become ours.
@@ -195,14 +192,14 @@ mod tests {
     use nix::sys::resource::{Resource, getrlimit};
 
     #[test]
-    fn a_fifo_without_a_reader_is_not_waited_for() {
+    fn a_pipe_without_a_reader_is_not_waited_for() {
         let path = std::env::temp_dir().join(format!("whither-fifo-{}", std::process::id()));
         assert!(std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo runs").success());
-        let alone = reader_of_fifo(&path).map_err(|error| error.to_string());
+        let alone = reader_of_pipe(&path).map_err(|error| error.to_string());
         let reader = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path);
-        let read = reader_of_fifo(&path);
+        let read = reader_of_pipe(&path);
         let _ = std::fs::remove_file(&path);
-        assert_eq!(alone.err().as_deref(), Some("nobody reads this FIFO"));
+        assert_eq!(alone.err().as_deref(), Some("nobody reads it"));
         assert!(reader.is_ok() && read.is_ok_and(|opened| opened.is_some()));
     }
 
