@@ -154,7 +154,9 @@ fn lacks_privilege(tried: &[(Backend, Error)]) -> Option<&(Backend, Error)> {
     tried.last().filter(|(_, error)| error.is_permission())
 }
 
-const PRIVILEGE: &str = "run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYSLOG";
+/// Not every EPERM is about privilege: lockdown and seccomp filters give it to root.
+const PRIVILEGE: &str =
+    "run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYSLOG; `whither doctor` says what else the host forbids";
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

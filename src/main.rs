@@ -6,6 +6,7 @@ use std::sync::Arc;
 use whither::cli::{self, Args, Command};
 use whither::error::Error;
 use whither::sys::alloc::OrExit;
+use whither::sys::process;
 use whither::sys::stop::Stop;
 use whither::{doctor, filter_command, funcs_command, types_command};
 
@@ -33,9 +34,7 @@ fn command() -> Result<ExitCode, Error> {
         Command::Help(text) => {
             let _ = write!(std::io::stderr(), "{text}");
         }
-        Command::Version(text) => {
-            let _ = writeln!(std::io::stdout(), "{text}");
-        }
+        Command::Version(text) => process::print(format!("{text}\n").as_bytes()).map_err(Error::output)?,
     }
     Ok(ExitCode::SUCCESS)
 }

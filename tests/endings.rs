@@ -228,6 +228,7 @@ fn endings() -> String {
     variants!(out, AttachError, Error::from, {
         Backend: AttachError::Backend { backend, what: "opening a probe", error: denied() },
             AttachError::Backend { backend: Backend::KprobeMulti, what: "creating the link", error: denied() },
+            AttachError::Backend { backend, what: "copying a descriptor", error: io::Error::from_raw_os_error(libc::EMFILE) },
             AttachError::Backend { backend, what: "starting a thread", error: io::Error::from_raw_os_error(libc::EAGAIN) };
         Nothing: AttachError::Nothing { backend, count: 1, error: denied() },
             AttachError::Nothing { backend, count: 7, error: io::ErrorKind::NotFound.into() };

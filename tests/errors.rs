@@ -62,7 +62,8 @@ fn few_open_files_end_in_one_sentence() {
 fn output_that_goes_nowhere_is_told() {
     let types = "tests/hosts/6.12-x86_64/sys/kernel/btf/vmlinux";
     for args in [
-        &["filter", "icmp"][..],
+        &["--version"][..],
+        &["filter", "icmp"],
         &["types", "export", "--kernel-btf", types],
         &["--dump", "graph", "icmp"],
         &["funcs", "ip_rcv"],
