@@ -47,8 +47,13 @@ pub enum Error {
     },
     /// A record that no program of ours can have sent.
     Record(DecodeError),
-    /// Reading records failed.
-    Io(io::Error),
+    /// Something that every run needs was refused.
+    Io {
+        /// What was not done, after "cannot".
+        what: &'static str,
+        /// The answer.
+        error: io::Error,
+    },
     /// `whither filter` failed.
     Filter(filter_command::Error),
     /// `whither types export` failed.
@@ -100,7 +105,7 @@ impl Error {
         match self {
             Error::Load(error) => error.io(),
             Error::Attach(AttachError::Backend { error, .. } | AttachError::Nothing { error, .. }) => Some(error),
-            Error::Io(error) => Some(error),
+            Error::Io { error, .. } => Some(error),
             _ => None,
         }
     }
@@ -108,8 +113,13 @@ impl Error {
     /// Whether the kernel refused for lack of privilege. The verifier gives the same answer to code that it does not like.
     fn is_permission(&self) -> bool {
         let is_about_code = matches!(self, Error::Load(error) if error.is_about_code());
-        let error = self.io().filter(|_| !is_about_code && !matches!(self, Error::Io(_)));
+        let error = self.io().filter(|_| !is_about_code && !matches!(self, Error::Io { .. }));
         error.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    }
+
+    /// Something that every run needs was refused: `what` stands after "cannot".
+    pub fn cannot(what: &'static str) -> impl Fn(io::Error) -> Error {
+        move |error| Error::Io { what, error }
     }
 
     /// Standard output takes nothing.
@@ -188,7 +198,7 @@ impl fmt::Display for Error {
             }
             Error::File { path, error } => write!(f, "{}: {error}", path.display()),
             Error::Record(error) => write!(f, "a record cannot be read: {error}"),
-            Error::Io(error) => error.fmt(f),
+            Error::Io { what, error } => write!(f, "cannot {what}: {error}"),
             Error::Filter(error) => error.fmt(f),
             Error::Types(error) => error.fmt(f),
         }
@@ -215,7 +225,6 @@ from! {
     LoadError => Load
     AttachError => Attach
     DecodeError => Record
-    io::Error => Io
     filter_command::Error => Filter
     types_command::Error => Types
 }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 /// Prints the list for the flags in `args`, as a run with them would have it. Fails if no function has a name that is
 /// asked for, or if nothing can be read.
 pub fn run(args: &Args, stop: &Stop) -> Result<(), Error> {
-    process::raise_nofile()?;
+    process::raise_nofile();
     process::raise_memlock();
     let mut host = Host::read(args, &Roots::default())?;
     if let Some(error) = host.awaited.pop() {

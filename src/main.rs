@@ -15,6 +15,8 @@ static ALLOCATOR: OrExit = OrExit;
 
 /// Something is missing from the output, and `--strict` was asked for.
 const INCOMPLETE: u8 = 3;
+/// What cannot be done where [`Stop`] cannot be had.
+const SIGNALS: &str = "wait for signals";
 
 fn main() -> ExitCode {
     command().unwrap_or_else(|error| {
@@ -29,7 +31,7 @@ fn command() -> Result<ExitCode, Error> {
         Command::Doctor(args) if !doctor::run(&args)? => return Ok(ExitCode::FAILURE),
         Command::Doctor(_) => {}
         Command::Types(args) => types_command::run(&args)?,
-        Command::Funcs(args) => funcs_command::run(&args, &Stop::on_signals()?)?,
+        Command::Funcs(args) => funcs_command::run(&args, &Stop::on_signals().map_err(Error::cannot(SIGNALS))?)?,
         Command::Filter(args) => filter_command::run(&args)?,
         Command::Help(text) => {
             let _ = write!(std::io::stderr(), "{text}");
@@ -41,7 +43,7 @@ fn command() -> Result<ExitCode, Error> {
 
 fn trace(args: &Args) -> Result<ExitCode, Error> {
     let stop = if args.output_file.is_some() { Stop::on_signals_but_hangup() } else { Stop::on_signals() };
-    let stop = Arc::new(stop?);
+    let stop = Arc::new(stop.map_err(Error::cannot(SIGNALS))?);
     let summary = whither::run::run(args, &stop)?;
     Ok(if args.strict && summary.missing > 0 { ExitCode::from(INCOMPLETE) } else { ExitCode::SUCCESS })
 }

@@ -92,8 +92,8 @@ impl Progs {
     /// is said once and left alone.
     pub fn look(&mut self, next: u32, tools: &mut Tools<'_>) -> Result<Vec<ProgramName>, Error> {
         self.next = next;
-        let mut found = self.found.find_new().map_err(Error::Io)?;
-        if let Some(members) = self.arrays.look(found.is_some()).map_err(Error::Io)? {
+        let mut found = self.found.find_new().map_err(Error::cannot("look for BPF programs"))?;
+        if let Some(members) = self.arrays.look(found.is_some()).map_err(Error::cannot("look for BPF programs"))? {
             self.members = members;
             self.follow_arrays(tools)?;
         }
@@ -102,7 +102,7 @@ impl Progs {
                 Ok(prog) => self.trace(prog, tools)?,
                 Err(skipped) => tools.say.skipped(&skipped),
             }
-            found = self.found.find_new().map_err(Error::Io)?;
+            found = self.found.find_new().map_err(Error::cannot("look for BPF programs"))?;
         }
         self.looked = Instant::now();
         Ok(std::mem::take(&mut self.names))

@@ -46,7 +46,7 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let say = Say::new(args.debug);
     let packet = make::expression(args)?;
     make::inner(args)?;
-    process::raise_nofile()?;
+    process::raise_nofile();
     process::raise_memlock();
     let host = Host::read(args, &Roots::default())?;
     say.stage("host");
@@ -82,7 +82,7 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
     // Types are most of the memory that a run takes, and hardly any run needs them any more.
     let modules = { host }.modules;
     process::give_memory_back();
-    let events = events::follow(&loaded, &plan, stop)?;
+    let events = events::follow(&loaded, &plan, stop).map_err(Error::cannot("follow events"))?;
     let lines = Lines::new(Settings::new(args), names, out);
     let late = Late::new(&plan)?;
     let status = Status::new(args);
@@ -142,6 +142,11 @@ const STALE: Duration = Duration::from_millis(100);
 /// How often attaching in the background is looked at.
 const ATTACHING: Duration = Duration::from_millis(50);
 
+/// A counter that the programs keep.
+fn counted(count: io::Result<u64>) -> Result<u64, Error> {
+    count.map_err(Error::cannot("read what was lost"))
+}
+
 impl Run<'_> {
     /// Writes lines until the end is asked for and everything was read.
     fn follow(mut self) -> Result<Summary, Error> {
@@ -151,7 +156,8 @@ impl Run<'_> {
         let mut written = Instant::now();
         loop {
             let rest = patience.or(self.rest().filter(|_| !ending));
-            match self.events.next(if idle { rest } else { Some(PATIENCE) })? {
+            let next = self.events.next(if idle { rest } else { Some(PATIENCE) });
+            match next.map_err(Error::cannot("read events"))? {
                 Next::Batch(batch) => {
                     idle = false;
                     for record in batch.records() {
@@ -198,12 +204,12 @@ impl Run<'_> {
             }
             if let Some(status) = self.status.as_mut().filter(|status| !ending && patience.is_none() && status.is_due())
             {
-                self.say.status(&status.line(&self.loaded, self.lines.written(), self.events.lost()?));
+                self.say.status(&status.line(&self.loaded, self.lines.written(), counted(self.events.lost())?));
             }
             if !ending && self.stop.is_requested() {
                 ending = true;
                 self.hooks.stop_attaching();
-                self.events.end()?;
+                self.events.end().map_err(Error::cannot("end programs"))?;
                 patience = None;
             }
             if written.elapsed() > STALE {
@@ -281,7 +287,7 @@ impl Run<'_> {
     fn watch_table(&mut self) -> Result<(), Error> {
         if let Some(tracking) = &self.plan.tracking
             && !self.full
-            && self.events.untracked()? > 0
+            && counted(self.events.untracked())? > 0
         {
             self.full = true;
             self.say.table_full(tracking.entries);
@@ -298,7 +304,7 @@ impl Run<'_> {
     /// Summary, then detach.
     fn finish(mut self, complete: bool) -> Result<Summary, Error> {
         let mut summary = Summary::default();
-        let lost = self.events.lost()?;
+        let lost = counted(self.events.lost())?;
         let by_probes = self.hooks.missed();
         let mut missed = by_probes;
         // What works on maps is called by our own programs, too, which is no loss.
@@ -320,7 +326,7 @@ impl Run<'_> {
         }
         let stats = |program: &Program| bpf::prog_stats(program.fd.as_fd()).map_or(0, |stats| stats.recursion_misses);
         let lives: u64 = self.loaded.trackers.iter().flatten().map(stats).sum();
-        let (untracked, unread) = (self.events.untracked()?, self.events.unread()?);
+        let (untracked, unread) = (counted(self.events.untracked())?, counted(self.events.unread())?);
         let late = self.late.as_ref();
         let (unseen, cut) = (late.map_or(0, Late::unseen), late.map_or(0, Late::cut));
         let counts = self.lines.finish();

@@ -78,7 +78,9 @@ fn endings() -> String {
             Error::NoBackend(vec![refused(Backend::Kprobe, libc::ENOENT), refused(Backend::Tracepoint, libc::EPERM)]);
         File: Error::File { path: file(), error: denied() }, Error::output(io::ErrorKind::StorageFull.into());
         Record: DecodeError::Short { have: 12, need: 40 }.into();
-        Io: denied().into(), io::Error::from_raw_os_error(libc::EMFILE).into();
+        Io: Error::cannot("wait for signals")(denied()), Error::cannot("read what was lost")(denied()),
+            Error::cannot("look for BPF programs")(denied()),
+            Error::cannot("follow events")(io::Error::from_raw_os_error(libc::EMFILE));
         Filter: FilterError::Tasks.into();
         Types: ExportError::Terminal.into();
     });

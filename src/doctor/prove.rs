@@ -68,13 +68,13 @@ impl Datagram {
 
 /// Traces the datagram as a run with `args` would on `host`.
 pub fn prove(datagram: &Datagram, args: &Args, host: &Host) -> Result<Proof, Error> {
-    let stop = Arc::new(Stop::on_signals()?);
+    let stop = Arc::new(Stop::on_signals().map_err(Error::cannot("wait for signals"))?);
     let rungs = make::ladder(args, host);
     let packet = make::expression(args)?;
     let Live { plan, loaded, hooks, failed, .. } = climb(args, host, &rungs, packet, &stop, &Say::new(false))?;
     let says = say::way(&plan, host, &failed);
     let mut late = Late::new(&plan)?;
-    let mut events = events::follow(&loaded, &plan, &stop)?;
+    let mut events = events::follow(&loaded, &plan, &stop).map_err(Error::cannot("follow events"))?;
     let begin = Instant::now();
     let (mut places, mut sent) = (BTreeSet::new(), Ok(()));
     let mut took = Duration::ZERO;
@@ -85,7 +85,7 @@ pub fn prove(datagram: &Datagram, args: &Args, host: &Host) -> Result<Proof, Err
             sent = datagram.send();
             next_send = Instant::now() + PAUSE;
         }
-        match events.next(Some(PAUSE))? {
+        match events.next(Some(PAUSE)).map_err(Error::cannot("read events"))? {
             Next::Batch(batch) => {
                 for record in batch.records() {
                     let record = match &mut late {
@@ -107,7 +107,7 @@ pub fn prove(datagram: &Datagram, args: &Args, host: &Host) -> Result<Proof, Err
         if !ending && (done || sent.is_err() || begin.elapsed() > PATIENCE || stop.is_requested()) {
             ending = true;
             stop.request();
-            events.end()?;
+            events.end().map_err(Error::cannot("end programs"))?;
         }
     }
     drop(hooks);

@@ -7,14 +7,15 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Raises the soft limit of open descriptors to the hard one and returns it; never lowers anything.
-pub fn raise_nofile() -> io::Result<u64> {
+/// Raises the soft limit of open descriptors to the hard one; never lowers anything. Where that is refused, what needs
+/// more of them tells.
+pub fn raise_nofile() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    if soft < hard {
-        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
     }
-    Ok(hard)
 }
 
 /// Lifts the limit of locked memory, which kernels before 5.11 charge maps and programs to. Fails quietly where
@@ -206,7 +207,7 @@ mod tests {
     #[test]
     fn the_hard_limit_of_open_files_stays() {
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-        assert_eq!(raise_nofile().unwrap(), hard);
+        raise_nofile();
         assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (hard, hard));
     }
 }
