@@ -33,7 +33,7 @@ fn examine() -> Report {
     let roots = Roots::default();
     let facts = Facts::read(&roots);
     let mut report = Report::new(&facts);
-    let _ = process::raise_nofile();
+    process::raise_nofile();
     process::raise_memlock();
     let datagram = match Datagram::new() {
         Ok(datagram) => datagram,

@@ -90,7 +90,13 @@ fn judge(ended: &Ended) -> Result<(), String> {
         None => complaint("no exit status"),
         Some(0) if errors == 0 && ended.is_ready() => Ok(()),
         Some(0) => complaint("status 0, but it did not trace"),
-        Some(1) if errors == 1 => Ok(()),
+        // Who reads `error: Cannot allocate memory` does not know for what.
+        Some(1) if errors == 1 && !ended.stderr.lines().any(is_bare) => Ok(()),
         Some(code) => complaint(&format!("status {code}, {errors} errors")),
     }
+}
+
+/// Whether all that is said is the kernel's answer.
+fn is_bare(line: &str) -> bool {
+    line.strip_prefix("error: ").is_some_and(|said| said.contains("(os error ") && !said.contains(": "))
 }
