@@ -209,7 +209,7 @@ impl Run<'_> {
             if !ending && self.stop.is_requested() {
                 ending = true;
                 self.hooks.stop_attaching();
-                self.events.end().map_err(Error::cannot("end programs"))?;
+                self.events.end().map_err(Error::cannot("silence programs"))?;
                 patience = None;
             }
             if written.elapsed() > STALE {

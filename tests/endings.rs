@@ -104,12 +104,11 @@ fn endings() -> String {
             TypesError::NotLoaded { name: "veht".into(), near: Some("veth".into()) };
         Unreadable: TypesError::Unreadable(file(), denied());
         Btf: TypesError::Btf(file(), BtfError::NotBtf);
-        Packed: TypesError::Packed(file(), PackedError::Zstd);
+        Packed: TypesError::Packed(file(), PackedError::BadElf);
     });
     variants!(out, PackedError, |error| types(TypesError::Packed(file(), error)), {
         Unknown: PackedError::Unknown;
         BootImage: PackedError::BootImage;
-        Zstd: PackedError::Zstd;
         NoSection: PackedError::NoSection;
         BadElf: PackedError::BadElf;
         Unpack: PackedError::Unpack("gzip", "it ends early".into());

@@ -1,5 +1,5 @@
 //! `whither filter`: each file of `tests/filter_command/` holds a command line and what the command prints; below it,
-//! capture files in every format, with tcpdump as oracle where it is installed.
+//! capture files in every format, with tcpdump as oracle.
 //!
 //! `args` is the command line behind `filter`, each `stdin` a line of its input (`\xNN` stands for a byte).
 //! `BLESS=1 cargo test --test filter_command` rewrites the files.

@@ -16,7 +16,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("btf", ""),
     ("record", ""),
     ("decode", "record"),
-    ("host", "cli btf asm sys regex_lite flate2 xz4rust"),
+    ("host", "cli btf asm sys regex_lite flate2 xz4rust ruzstd"),
     ("expr", "btf asm"),
     ("plan", "cli host btf expr record filter_compiler"),
     ("program", "plan record btf expr asm filter_compiler"),

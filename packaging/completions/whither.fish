@@ -65,7 +65,7 @@ complete -c whither -n "__fish_whither_needs_command" -l output-file-max-age -d 
 complete -c whither -n "__fish_whither_needs_command" -l output-file-compress -d 'compress rotated files with gzip' -r
 complete -c whither -n "__fish_whither_needs_command" -l backend -d 'attach so: kprobe, kprobe-multi (Linux 5.18), fentry (5.5), tracepoint; else the best that works' -r
 complete -c whither -n "__fish_whither_needs_command" -l filter-kprobe-batch -d 'kprobes that are attached or detached together' -r
-complete -c whither -n "__fish_whither_needs_command" -l kernel-btf -d 'kernel types from this file: BTF or ELF, also packed by gzip or xz' -r
+complete -c whither -n "__fish_whither_needs_command" -l kernel-btf -d 'kernel types from this file: BTF or ELF, also packed by gzip, xz or zstd' -r
 complete -c whither -n "__fish_whither_needs_command" -l event-buffer -d 'records reach us by ring (Linux 5.8) or perf; else the best that works' -r
 complete -c whither -n "__fish_whither_needs_command" -l buffer-size -d 'room for records that are not read yet, in bytes, or with K, M, G; 64K at least, 1G at most' -r
 complete -c whither -n "__fish_whither_needs_command" -l set-percpu-buf -d 'without effect: dumps are never cut; for pwru\'s sake' -r

@@ -195,7 +195,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = positive::<u64>, default_value = "10", help_heading = "Run")]
     pub filter_kprobe_batch: u64,
 
-    /// kernel types from this file: BTF or ELF, also packed by gzip or xz
+    /// kernel types from this file: BTF or ELF, also packed by gzip, xz or zstd
     #[arg(long, value_name = "FILE", value_parser = maybe::<PathBuf>, default_value = "", help_heading = "Run")]
     pub kernel_btf: Maybe<PathBuf>,
 

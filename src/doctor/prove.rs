@@ -107,7 +107,7 @@ pub fn prove(datagram: &Datagram, args: &Args, host: &Host) -> Result<Proof, Err
         if !ending && (done || sent.is_err() || begin.elapsed() > PATIENCE || stop.is_requested()) {
             ending = true;
             stop.request();
-            events.end().map_err(Error::cannot("end programs"))?;
+            events.end().map_err(Error::cannot("silence programs"))?;
         }
     }
     drop(hooks);

@@ -3,6 +3,8 @@
 //! So an unpacked `vmlinux`, the files of a debug package and those of public collections of BTF (`.btf.tar.xz`) can be
 //! named as they are.
 
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -22,8 +24,6 @@ pub enum PackedError {
     Unknown,
     /// A kernel image as boot loaders take it.
     BootImage,
-    /// Packed by zstd, whose decoder would be the largest part of this program's reader of types.
-    Zstd,
     /// ELF without types.
     NoSection,
     /// ELF of another kind, or cut off.
@@ -38,7 +38,7 @@ pub enum PackedError {
 
 /// What is read, for messages.
 const FORMATS: &str =
-    "raw BTF, an ELF file with a .BTF section, or one of them packed by gzip or xz, or in a tar archive";
+    "raw BTF, an ELF file with a .BTF section, or one of them packed by gzip, xz or zstd, or in a tar archive";
 
 impl fmt::Display for PackedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -46,9 +46,6 @@ impl fmt::Display for PackedError {
             PackedError::Unknown => write!(f, "this is not {FORMATS}"),
             PackedError::BootImage => {
                 write!(f, "this is a boot image; take its vmlinux (scripts/extract-vmlinux of the kernel), {FORMATS}")
-            }
-            PackedError::Zstd => {
-                write!(f, "this is packed by zstd, which is not read: unpack it (zstd -d) to {FORMATS}")
             }
             PackedError::NoSection => f.write_str("this ELF file has no .BTF section"),
             PackedError::BadElf => f.write_str("this ELF file is cut off, or not 64-bit little-endian"),
@@ -81,7 +78,8 @@ pub fn btf(bytes: Vec<u8>) -> Result<Vec<u8>, PackedError> {
             [0x7f, b'E', b'L', b'F', ..] => section(&bytes)?.to_vec(),
             [0x1f, 0x8b, ..] => unpack("gzip", flate2::read::MultiGzDecoder::new(&bytes[..]))?,
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => xz(&bytes)?,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => return Err(PackedError::Zstd),
+            // Whatever is in front of the first frame may be skipped.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => zstd(&bytes)?,
             packed if packed.get(257..262) == Some(b"ustar") => first_file(packed)?.to_vec(),
             image if image.get(0x202..0x206) == Some(b"HdrS") => return Err(PackedError::BootImage),
             _ => return Err(PackedError::Unknown),
@@ -122,6 +120,43 @@ fn xz(bytes: &[u8]) -> Result<Vec<u8>, PackedError> {
             return Err(ends_early());
         }
     }
+}
+
+/// All frames of `bytes` (RFC 8878).
+fn zstd(bytes: &[u8]) -> Result<Vec<u8>, PackedError> {
+    let damaged = |what: &str| PackedError::Unpack("zstd", what.to_owned());
+    let refused = |error, rest: &[u8]| match error {
+        FrameDecoderError::WindowSizeTooBig { .. } => damaged("it needs a window of more than 128 MiB"),
+        FrameDecoderError::DictNotProvided { .. } => damaged("it needs a dictionary"),
+        _ if rest.is_empty() => damaged("it ends early"),
+        FrameDecoderError::ReadFrameHeaderError(_) => damaged("something else follows"),
+        _ => damaged("a block cannot be unpacked"),
+    };
+    let mut decoder = FrameDecoder::new();
+    decoder.set_max_window_size(WINDOW as u64);
+    let (mut rest, mut out) = (bytes, Vec::new());
+    while !rest.is_empty() {
+        match decoder.reset(&mut rest) {
+            Ok(()) => {}
+            Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
+                rest = rest.get(length as usize..).ok_or_else(|| damaged("it ends early"))?;
+                continue;
+            }
+            Err(error) => return Err(refused(error, rest)),
+        }
+        while !decoder.is_finished() {
+            let some = BlockDecodingStrategy::UptoBytes(1 << 20);
+            decoder.decode_blocks(&mut rest, some).map_err(|error| refused(error, rest))?;
+            decoder.collect_to_writer(&mut out).map_err(|error| damaged(&error.to_string()))?;
+            if out.len() as u64 > LIMIT {
+                return Err(PackedError::TooLarge);
+            }
+        }
+        if decoder.get_checksum_from_data().is_some_and(|sum| decoder.get_calculated_checksum() != Some(sum)) {
+            return Err(damaged("its checksum is another"));
+        }
+    }
+    Ok(out)
 }
 
 /// The section `.BTF` of a 64-bit little-endian ELF file (`include/uapi/linux/elf.h`).
@@ -220,6 +255,12 @@ mod tests {
         packed.finish().unwrap()
     }
 
+    /// A zstd frame of one block that is not packed.
+    fn frame(bytes: &[u8]) -> Vec<u8> {
+        let block = ((bytes.len() as u32) << 3 | 1).to_le_bytes();
+        [&[0x28, 0xb5, 0x2f, 0xfd, 0x20, bytes.len() as u8], &block[..3], bytes].concat()
+    }
+
     fn tar(bytes: &[u8]) -> Vec<u8> {
         let mut directory = vec![0; 512];
         directory[156] = b'5';
@@ -248,13 +289,17 @@ mod tests {
         check(gzip(&tar(&elf(b".BTF"))));
         check(include_bytes!("../../tests/packed/types.xz").to_vec());
         check(include_bytes!("../../tests/packed/types.tar.xz").to_vec());
+        check(include_bytes!("../../tests/packed/types.zst").to_vec());
+        check(include_bytes!("../../tests/packed/types.tar.zst").to_vec());
+        let skipped = b"\x50\x2a\x4d\x18\x03\0\0\0abc";
+        check([skipped, &frame(&TYPES[..20])[..], skipped, &frame(&TYPES[20..])[..], skipped].concat());
     }
 
     #[test]
     fn what_is_refused_is_said() {
         let check = |bytes: Vec<u8>, text: &str| assert_eq!(btf(bytes).unwrap_err().to_string(), text);
         let formats =
-            "raw BTF, an ELF file with a .BTF section, or one of them packed by gzip or xz, or in a tar archive";
+            "raw BTF, an ELF file with a .BTF section, or one of them packed by gzip, xz or zstd, or in a tar archive";
         check(Vec::new(), &format!("this is not {formats}"));
         check(b"hello".to_vec(), &format!("this is not {formats}"));
         check(elf(b".BTF.ext"), "this ELF file has no .BTF section");
@@ -273,8 +318,18 @@ mod tests {
         check(with_size(b"777777777777"), "the tar data is damaged: it ends early");
         let packed = include_bytes!("../../tests/packed/types.xz");
         check(packed[..packed.len() - 20].to_vec(), "the xz data is damaged: it ends early");
-        let text = "this is packed by zstd, which is not read: unpack it (zstd -d) to";
-        check(vec![0x28, 0xb5, 0x2f, 0xfd, 0x24], &format!("{text} {formats}"));
+        let packed = include_bytes!("../../tests/packed/types.zst");
+        let zstd = |bytes: &[u8], text: &str| check(bytes.to_vec(), &format!("the zstd data is damaged: {text}"));
+        zstd(&packed[..packed.len() - 20], "it ends early");
+        zstd(&packed[..5], "it ends early");
+        zstd(b"\x50\x2a\x4d\x18\x03\0\0\0ab", "it ends early");
+        zstd(&[&frame(TYPES)[..], b"and more"].concat(), "something else follows");
+        zstd(b"\x28\xb5\x2f\xfd\x00\xa8\x01\0\0", "it needs a window of more than 128 MiB");
+        zstd(b"\x28\xb5\x2f\xfd\x21\x07\x01\x01\0\0", "it needs a dictionary");
+        zstd(b"\x28\xb5\x2f\xfd\x20\x01\x07\0\0and more", "a block cannot be unpacked");
+        let mut another = packed.to_vec();
+        *another.last_mut().expect("it is not empty") ^= 1;
+        zstd(&another, "its checksum is another");
         let cut = btf(gzip(TYPES)[..20].to_vec()).unwrap_err().to_string();
         assert!(cut.starts_with("the gzip data is damaged: "), "{cut}");
         // Nobody unpacks that much for a test.
@@ -283,7 +338,9 @@ mod tests {
 
     #[test]
     fn damage_is_an_error_and_no_panic() {
-        let files = [elf(b".BTF"), tar(TYPES), include_bytes!("../../tests/packed/types.xz").to_vec()];
+        let packed =
+            [&include_bytes!("../../tests/packed/types.xz")[..], include_bytes!("../../tests/packed/types.zst")];
+        let files = [elf(b".BTF"), tar(TYPES), packed[0].to_vec(), packed[1].to_vec()];
         for file in files {
             for at in 0..file.len() {
                 for value in [0, 0x7f, 0xff] {

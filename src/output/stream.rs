@@ -17,7 +17,8 @@ const GRACE: Duration = Duration::from_millis(500);
 /// How often it is tried to open a named pipe that nobody reads yet.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Standard output or a named pipe. While its reader does not read, writing waits; when a signal has asked for the end it fails instead.
+/// Standard output, be it a pipe, a socket or a terminal, or a named pipe. While its reader does not read, writing waits; when
+/// a signal has asked for the end it fails instead.
 pub struct Stream {
     file: File,
     /// It cannot be opened again so that it does not block, but each call can ask for that. Services have one.
