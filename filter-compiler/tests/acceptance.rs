@@ -1,7 +1,7 @@
 //! Which texts are expressions: random texts must be taken or refused as libpcap takes or refuses them.
 //!
-//! libpcap runs in this process, so that a second holds many texts; where `libpcap.so.0.8` is missing there is nothing to
-//! compare with, and `differential.rs` does the same with fewer texts. A longer run:
+//! libpcap runs in this process, so that a second holds many texts; `differential.rs` does the same with fewer. A longer
+//! run:
 //! ```text
 //! WHITHER_TEXTS=1000000 cargo test --release -p filter-compiler --test acceptance -- --nocapture
 //! ```
@@ -21,7 +21,7 @@ use support::{shrink, texts};
 
 #[test]
 fn random_texts() {
-    let Some(libpcap) = Libpcap::open() else { return };
+    let Some(libpcap) = Libpcap::for_tests() else { return };
     let number = |name: &str, default: u64| {
         std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}: {text}")))
     };

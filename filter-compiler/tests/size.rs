@@ -1,5 +1,4 @@
-//! Programs are not longer than libpcap's, and compiling is bounded. Where `libpcap.so.0.8` is missing there is nothing
-//! to compare with.
+//! Programs are not longer than libpcap's, and compiling is bounded.
 //! ```text
 //! WHITHER_SIZES=100000 cargo test --release -p filter-compiler --test size -- --nocapture
 //! ```
@@ -23,9 +22,9 @@ struct Sizes {
 }
 
 impl Sizes {
-    /// `None` without libpcap.
+    /// `None` if the tests were asked to do without libpcap.
     fn new() -> Option<Sizes> {
-        Some(Sizes { libpcap: Libpcap::open()?, names: System::new(), logs: 0.0, ratios: Vec::new() })
+        Some(Sizes { libpcap: Libpcap::for_tests()?, names: System::new(), logs: 0.0, ratios: Vec::new() })
     }
 
     fn compare(&mut self, text: &str, link: Link) {

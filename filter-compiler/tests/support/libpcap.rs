@@ -5,6 +5,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 
 use filter_compiler::cbpf::{Insn, Program};
 
+use super::oracle;
 use super::packets::Link;
 
 /// The functions that are used, and two handles without a device.
@@ -30,7 +31,15 @@ const DLT_RAW: c_int = 12;
 const NETMASK_UNKNOWN: c_uint = c_uint::MAX;
 
 impl Libpcap {
-    /// Opens the shared library; `None` if there is none (`apt-get install libpcap0.8`).
+    /// Opens the shared library; `None` if the tests were asked to do without. Panics if there is none, with the command to
+    /// install it.
+    pub fn for_tests() -> Option<Libpcap> {
+        let missing =
+            "there is no libpcap.so.0.8: apt-get install libpcap0.8 (or set WHITHER_NO_ORACLE=1 to leave it out)";
+        (!oracle::is_left_out()).then(|| Libpcap::open().expect(missing))
+    }
+
+    /// Opens the shared library, if there is one.
     pub fn open() -> Option<Libpcap> {
         let symbol = |library, name: &CStr| {
             // SAFETY: the library is open and the name ends with a zero.
