@@ -12,7 +12,7 @@ use crate::output::Lines;
 use crate::plan::{Backend, Plan, Target, targets};
 use crate::program;
 use crate::say::Say;
-use crate::sys::bpf::Site;
+use crate::sys::bpf::{ProgType, Site};
 use crate::sys::process;
 use crate::sys::stop::Stop;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
@@ -135,7 +135,8 @@ impl Tracing<'_, '_> {
         let site = |&(index, address): &(u32, u64)| {
             (index, Site { address, cookie: program::cookie(index, &self.plan.targets[index as usize]) })
         };
-        let work = self.loaded.programs.iter().map(|program| {
+        let programs = self.loaded.programs.iter().filter(|program| program.kind == ProgType::Kprobe);
+        let work = programs.map(|program| {
             let own = places.iter().filter(|(index, _)| program.targets.contains(index));
             (program, own.map(site).collect())
         });
@@ -167,7 +168,7 @@ impl Tracing<'_, '_> {
     /// Loads programs for `targets`, the first of which has the index `first`, and attaches them.
     fn attach(&mut self, first: u32, targets: Vec<Target>) -> Result<usize, Error> {
         let count = targets.len();
-        let plan = Plan { targets, maps: None, ..self.plan.clone() };
+        let plan = Plan { targets, trampolines: Vec::new(), maps: None, ..self.plan.clone() };
         let mut work = Vec::new();
         for blueprint in program::functions(&plan)? {
             let mut program = self.loaded.load_more(&blueprint)?;

@@ -426,6 +426,8 @@ fn print(dump: Dump, args: &Args, host: &Host, rungs: &[Backend]) -> Result<Summ
                     Dump::Programs => {
                         let mut programs = program::build(&plan)?;
                         let (tc, xdp) = (args.filter_trace_tc, args.filter_trace_xdp);
+                        // One is as any other.
+                        programs.programs.extend(program::trampolines(&plan).next().transpose()?);
                         programs.programs.extend(program::traced::samples(&plan, tc, xdp)?);
                         programs.to_string()
                     }

@@ -352,10 +352,13 @@ pub fn way(plan: &Plan, host: &Host, failed: &[(Backend, Error)]) -> String {
     if plan.backend == Backend::Fentry && points > 0 {
         text += &format!(" ({functions} functions) and {points} tracepoints");
     }
+    if !plan.trampolines.is_empty() {
+        text += &format!(", fentry for {} of the functions", plan.trampolines.len());
+    }
     text += match plan.memory {
         Memory::Cast { .. } => ", memory read by bpf_rdonly_cast",
         Memory::Direct => ", memory read by typed loads, packets matched in user space",
-        Memory::Read => ", memory read by bpf_probe_read_kernel",
+        Memory::Read | Memory::Typed => ", memory read by bpf_probe_read_kernel",
     };
     match plan.backend {
         _ if plan.targets.is_empty() => {}

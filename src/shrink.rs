@@ -5,6 +5,7 @@ use crate::load::{self, LoadError, Loaded};
 use crate::plan::shrink::{Blame, Part, Settled, settle};
 use crate::plan::{Backend, Plan};
 use crate::program::{self, BuildError};
+use crate::sys::process;
 use crate::sys::stop::Stop;
 use std::fmt;
 
@@ -76,17 +77,35 @@ pub fn load(plan: Plan, strict: bool, stop: &Stop) -> Result<Ready, Error> {
     match settle(plan, take, |refused| if strict { Blame::Nothing } else { refused.blame }) {
         Ok(Settled { plan, made: loaded, given_up }) => {
             let given_up = given_up.map(|(parts, Refused { why, .. })| GivenUp { parts, why });
-            Ok(Ready { plan, loaded, given_up })
+            Ok(Ready { loaded: with_trampolines(loaded, &plan, stop), plan, given_up })
         }
         Err(Refused { blame, error, why }) => match (partial, error) {
             (Some((plan, loaded)), error) if error.is_none() || !matches!(blame, Blame::Nothing) => {
-                Ok(Ready { plan, loaded, given_up: None })
+                Ok(Ready { loaded: with_trampolines(loaded, &plan, stop), plan, given_up: None })
             }
             (_, Some(error)) => Err(*error),
             (_, None) => Err(LoadError::Encode(why).into()),
         },
     }
 }
+
+/// Loads the programs for the trampolines of `plan`, too. One that cannot be had is one function more for kprobes, and so
+/// are all where descriptors are scarce: a kprobe takes two, a trampoline four.
+fn with_trampolines(mut loaded: Loaded, plan: &Plan, stop: &Stop) -> Loaded {
+    let descriptors = 2 * plan.places() + 2 * plan.trampolines.len() + OTHERS;
+    if process::nofile() < descriptors as u64 {
+        return loaded;
+    }
+    for blueprint in program::trampolines(plan).flatten().take_while(|_| !stop.is_requested()) {
+        if let Ok(program) = loaded.load_more(&blueprint) {
+            loaded.programs.push(program);
+        }
+    }
+    loaded
+}
+
+/// What else of a run is open: maps, buffers, files.
+const OTHERS: usize = 100;
 
 /// Whether a smaller program may be taken.
 fn blame(error: &Error) -> Blame {

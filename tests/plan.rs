@@ -113,7 +113,7 @@ fn what_a_host_keeps_from_us_is_said() {
 warning: vprintk, printk cannot be traced here
 ";
     let late = "note: no module `wireguard` is loaded\n  its functions are traced";
-    let want = "Tracing by kprobe, memory read by bpf_rdonly_cast";
+    let want = "Tracing by kprobe, fentry for 1 of the functions, memory read by bpf_rdonly_cast";
     assert_eq!(said(Backend::Kprobe), format!("{begin}{want}\n{late} as soon as it is loaded\n"));
     let want = "Tracing by fentry, memory read by bpf_rdonly_cast";
     let fentry = said(Backend::Fentry);

@@ -10,6 +10,7 @@ use crate::record::Identity;
 use crate::sys::bpf::{self, ProgType, Site};
 use crate::sys::perf_event::{self, Place};
 use crate::sys::stop::Stop;
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use std::vec::IntoIter;
 
 const PMU: &str = "/sys/bus/event_source/devices/kprobe/type";
 
-/// One attached kprobe.
+/// One attached kprobe, or the link of a trampoline in its stead.
 #[derive(Debug)]
 pub struct Probe {
     event: OwnedFd,
@@ -68,32 +69,44 @@ impl Background {
 /// Attaches the first probe, to learn whether kprobes work here, and the others in the background.
 pub fn attach(loaded: &Loaded, plan: &Arc<Plan>, stop: &Stop) -> Result<Hooks, AttachError> {
     let pmu = pmu()?;
+    let mut trampolines = HashMap::new();
+    for program in loaded.programs.iter().filter(|program| program.kind == ProgType::Tracing) {
+        if let (&[target], Ok(fd)) = (&program.targets[..], program.fd.try_clone()) {
+            trampolines.insert(target, Arc::new(fd));
+        }
+    }
     let mut work: Vec<Work> = Vec::new();
     for program in loaded.programs.iter().filter(|program| program.kind == ProgType::Kprobe) {
         let fd = Arc::new(program.fd.try_clone().map_err(|error| unusable("copying a descriptor", error))?);
         for &target in &program.targets {
             let function = &plan.targets[target as usize];
             let cookie = cookie(target, function);
-            work.extend(function.addresses.iter().map(|&address| (target, Site { address, cookie }, fd.clone())));
+            work.extend(function.addresses.iter().map(|&address| Work {
+                target,
+                site: Site { address, cookie },
+                program: fd.clone(),
+                trampoline: trampolines.get(&target).cloned(),
+            }));
         }
     }
     // The plan's order, not that of the programs: what shows most comes first.
-    work.sort_by_key(|&(target, ..)| target);
+    work.sort_by_key(|work| work.target);
     let mut hooks = Hooks::of(loaded);
     let mut rest = work.into_iter();
     let mut probes = Vec::new();
     let identity = plan.layout.identity;
-    for (target, site, program) in rest.by_ref() {
+    for work in rest.by_ref() {
         if stop.is_requested() {
             return Err(AttachError::Stopped);
         }
-        match probe(pmu, site, program.as_fd(), identity) {
+        // A kprobe in any case: whether they work here is the question.
+        match probe(pmu, work.site, work.program.as_fd(), identity) {
             Ok(probe) => {
                 probes.push(probe);
                 break;
             }
             Err(error) if is_final(&error) => return Err(unusable("opening a probe", error)),
-            Err(error) => hooks.refused.push(Refused { target, error }),
+            Err(error) => hooks.refused.push(Refused { target: work.target, error }),
         }
     }
     if probes.is_empty() {
@@ -103,8 +116,25 @@ pub fn attach(loaded: &Loaded, plan: &Arc<Plan>, stop: &Stop) -> Result<Hooks, A
     Ok(hooks)
 }
 
-/// A probe that is to be: the index of the target, the place, the program.
-type Work = (u32, Site, Arc<OwnedFd>);
+/// A probe that is to be.
+struct Work {
+    /// Index into the plan's targets.
+    target: u32,
+    site: Site,
+    program: Arc<OwnedFd>,
+    /// The program for fentry on the same function, which is tried before.
+    trampoline: Option<Arc<OwnedFd>>,
+}
+
+impl Work {
+    fn attach(&self, pmu: u32, identity: Identity) -> io::Result<Probe> {
+        let trampoline = self.trampoline.as_ref().map(|program| bpf::raw_tracepoint_open(program.as_fd(), None));
+        match trampoline {
+            Some(Ok(event)) => Ok(Probe { event, link: None }),
+            _ => probe(pmu, self.site, self.program.as_fd(), identity),
+        }
+    }
+}
 
 /// Attaches programs to places.
 pub fn more(places: &[(&Program, Vec<(u32, Site)>)], identity: Identity) -> Result<Background, AttachError> {
@@ -112,7 +142,7 @@ pub fn more(places: &[(&Program, Vec<(u32, Site)>)], identity: Identity) -> Resu
     let mut work: Vec<Work> = Vec::new();
     for (program, sites) in places {
         let fd = Arc::new(program.fd.try_clone().map_err(|error| unusable("copying a descriptor", error))?);
-        work.extend(sites.iter().map(|&(target, site)| (target, site, fd.clone())));
+        work.extend(sites.iter().map(|&(target, site)| Work { target, site, program: fd.clone(), trampoline: None }));
     }
     in_background(pmu, work.into_iter(), Vec::new(), identity)
 }
@@ -130,16 +160,16 @@ fn in_background(
         let state = state.clone();
         let mut refused = Vec::new();
         move || {
-            for (target, site, program) in rest {
+            for work in rest {
                 if state.stop.load(Ordering::Acquire) {
                     break;
                 }
-                match probe(pmu, site, program.as_fd(), identity) {
+                match work.attach(pmu, identity) {
                     Ok(probe) => {
                         probes.push(probe);
                         state.attached.fetch_add(1, Ordering::Relaxed);
                     }
-                    Err(error) => refused.push(Refused { target, error }),
+                    Err(error) => refused.push(Refused { target: work.target, error }),
                 }
             }
             state.done.store(true, Ordering::Release);

@@ -242,6 +242,11 @@ impl Args {
         self.filter_track_skb || self.filter_track_skb_by_stackid
     }
 
+    /// Whether fentry may be used besides the way in.
+    pub fn may_use_fentry(&self) -> bool {
+        self.backend.is_none() || self.filter_track_skb_or_stack() || self.filter_trace_tc || self.filter_trace_xdp
+    }
+
     /// The flags (with `--`) whose value on the command line differs from their default, in the order of `--help`.
     ///
     /// A stage refuses what it cannot do by looking for its flags here.

@@ -175,8 +175,7 @@ impl Host {
     /// Reads what a run with `args` needs.
     pub fn read(args: &Args, roots: &Roots) -> Result<Host, HostError> {
         let cpus = sys::bpf::possible_cpus().unwrap_or(1) as u32;
-        let fentry = args.filter_track_skb_or_stack() || args.filter_trace_tc || args.filter_trace_xdp;
-        Host::with(args, roots, cpus, |btf, own_types| match fentry && own_types {
+        Host::with(args, roots, cpus, |btf, own_types| match args.may_use_fentry() && own_types {
             true => Features::try_all(btf, own_types).and_fentry(btf),
             false => Features::try_all(btf, own_types),
         })

@@ -12,6 +12,7 @@ use crate::host::survey::Host;
 use crate::record::{Dump, Identity, Layout, Object};
 use filter_compiler::names::System;
 use filter_compiler::{Graph, LinkType};
+use std::collections::HashSet;
 
 /// How many functions fentry is tried on without being asked for: each takes the kernel 10 to 150 ms.
 const FENTRY_LIMIT: usize = 64;
@@ -90,8 +91,52 @@ impl Plan {
         let follow_late = (late && !all).then_some(args.track_table_size);
         let tracking = if late { None } else { tracking(args, host, backend, memory, all)? };
         let transport = transport(args, host, memory);
-        Ok(Plan { backend, memory, transport, targets, filters, tracking, follow_late, maps, skb, xdp, layout, kernel })
+        let stacks = tracking.as_ref().is_some_and(|tracking| tracking.stacks.is_some());
+        let trampolines = if stacks { Vec::new() } else { busy(args, host, backend, &targets) };
+        Ok(Plan {
+            backend,
+            memory,
+            transport,
+            targets,
+            trampolines,
+            filters,
+            tracking,
+            follow_late,
+            maps,
+            skb,
+            xdp,
+            layout,
+            kernel,
+        })
     }
+}
+
+/// The functions that are better hooked by fentry than by kprobes: those that packets visit most. Not where something is
+/// found by a function's registers or on its stack.
+fn busy(args: &Args, host: &Host, backend: Backend, targets: &[Target]) -> Vec<u32> {
+    // Kernels that have cookies (Linux 5.15) check the address before a typed load.
+    let can = matches!(host.features.fentry, Some(Ok(()))) && host.features.cookie.is_ok();
+    if backend != Backend::Kprobe
+        || args.backend.is_some()
+        || !can
+        || args.output_caller
+        || args.output_stack
+        || args.output_bpfmap
+    {
+        return Vec::new();
+    }
+    let able: HashSet<u32> = host
+        .functions
+        .functions
+        .iter()
+        .filter(|function| function.fentry.is_ok() && function.module.is_none())
+        .map(|function| function.btf_id.0)
+        .collect();
+    let is_busy = |target: &Target| {
+        let is_plain = target.module.is_none() && target.skb_arg != 0 && target.addresses.len() == 1;
+        is_plain && targets::BUSY.contains(&target.name.as_str()) && able.contains(&target.btf_id)
+    };
+    (0..).zip(targets).filter(|(_, target)| is_busy(target)).map(|(index, _)| index).collect()
 }
 
 /// What is shown of BPF maps, if anything is to be.

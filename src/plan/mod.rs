@@ -30,6 +30,9 @@ pub struct Plan {
     pub transport: Transport,
     /// The functions; a function's index here is its identity in records.
     pub targets: Vec<Target>,
+    /// Where kprobes are the way in: indices of the functions that go by fentry if the kernel lets them, for a hit costs a
+    /// packet less there.
+    pub trampolines: Vec<u32>,
     /// What a packet must pass.
     pub filters: Filters,
     /// What follows a packet that matched once.
@@ -64,6 +67,15 @@ pub enum Memory {
     Direct,
     /// `bpf_probe_read_kernel` (Linux 5.5).
     Read,
+    /// Plain loads where the verifier knows the type, [`Memory::Read`] for the rest: in fentry programs.
+    Typed,
+}
+
+impl Memory {
+    /// How what lies behind a mere number is read.
+    pub fn untyped(self) -> Memory {
+        if self == Memory::Typed { Memory::Read } else { self }
+    }
 }
 
 impl fmt::Display for Memory {
@@ -72,6 +84,7 @@ impl fmt::Display for Memory {
             Memory::Cast { kfunc, .. } => write!(f, "bpf_rdonly_cast, BTF id {kfunc}"),
             Memory::Direct => f.write_str("typed loads"),
             Memory::Read => f.write_str("bpf_probe_read_kernel"),
+            Memory::Typed => f.write_str("typed loads, bpf_probe_read_kernel"),
         }
     }
 }
@@ -187,6 +200,12 @@ impl Plan {
 }
 
 impl Plan {
+    /// The same for [`Plan::trampolines`].
+    pub fn by_fentry(&self) -> Plan {
+        let memory = if self.memory == Memory::Read { Memory::Typed } else { self.memory };
+        Plan { backend: Backend::Fentry, memory, ..self.clone() }
+    }
+
     /// How many places are probed: more than functions where static functions share a name.
     pub fn places(&self) -> usize {
         self.targets.iter().map(|target| target.addresses.len().max(1)).sum()
@@ -221,8 +240,9 @@ impl fmt::Display for Plan {
         if let Some(maps) = &self.maps {
             write!(f, "{maps}")?;
         }
-        for target in &self.targets {
-            writeln!(f, "target   {target}")?;
+        for (index, target) in (0..).zip(&self.targets) {
+            let way = if self.trampolines.contains(&index) { ", by fentry" } else { "" };
+            writeln!(f, "target   {target}{way}")?;
         }
         Ok(())
     }

@@ -488,7 +488,7 @@ fn devices(a: &mut Asm, plan: &Plan, view: &View) {
 
 /// The MTU of the route, else of its device, where the packet has a route; else `to` stays as it is.
 fn route_mtu(a: &mut Asm, plan: &Plan, view: &View, to: Mem) {
-    let (kernel, memory) = (&plan.kernel, plan.memory);
+    let (kernel, memory) = (&plan.kernel, plan.memory.untyped());
     let dst = &kernel.dst;
     let mark = a.stack_mark();
     let (end, store) = (a.label(), a.label());

@@ -132,7 +132,7 @@ impl emit::Access for KernelMemory<'_> {
                 a.load(R0, Mem::new(size, R0 + load.offset as i32));
             }
             (Memory::Direct, _) => a.load(R0, Mem::new(size, R1 + load.offset as i32)),
-            (Memory::Read, _) => {
+            (Memory::Read | Memory::Typed, _) => {
                 let mark = a.stack_mark();
                 let slot = a.stack(8);
                 a.mov(R3, R1);

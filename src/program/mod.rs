@@ -180,6 +180,13 @@ pub fn build(plan: &Plan) -> Result<Programs, BuildError> {
     Ok(Programs { maps: maps(plan), programs, trackers })
 }
 
+/// Emits the programs for the trampolines of `plan`, whose targets those for kprobes serve, too: one when it is asked for,
+/// as they are many.
+pub fn trampolines(plan: &Plan) -> impl Iterator<Item = Result<Blueprint, BuildError>> {
+    let (indices, by_fentry) = (plan.trampolines.clone(), plan.by_fentry());
+    indices.into_iter().map(move |index| own(&by_fentry, index))
+}
+
 /// Emits the programs for the targets of `plan`.
 pub fn functions(plan: &Plan) -> Result<Vec<Blueprint>, BuildError> {
     let mut programs = Vec::new();
@@ -216,21 +223,10 @@ pub fn functions(plan: &Plan) -> Result<Vec<Blueprint>, BuildError> {
             }
         }
         Backend::Fentry | Backend::Tracepoint => {
-            for (index, target) in plan.targets.iter().enumerate() {
-                if plan.maps.as_ref().is_some_and(|maps| maps.has(index as u32)) {
-                    continue;
+            for index in plan.targets_where(|_| true) {
+                if plan.maps.as_ref().is_none_or(|maps| !maps.has(index)) {
+                    programs.push(own(plan, index)?);
                 }
-                let entry =
-                    Entry::Words { target: index as u32, skb_arg: target.skb_arg, reason_arg: target.reason_arg };
-                let (kind, attach, btf_id) = match (target.is_tracepoint, plan.memory) {
-                    (false, _) => (ProgType::Tracing, AttachType::TraceFentry, target.btf_id),
-                    (true, Memory::Direct) => (ProgType::Tracing, AttachType::TraceRawTp, target.btf_id),
-                    (true, _) => (ProgType::RawTracepoint, AttachType::None, 0),
-                };
-                let code = emit(plan, &entry, is_after_death(&target.name), target.name.clone())?;
-                let module = target.module.clone();
-                let targets = vec![index as u32];
-                programs.push(Blueprint { code, kind, attach, btf_id, targets, own_target: true, module });
             }
         }
     }
@@ -238,6 +234,20 @@ pub fn functions(plan: &Plan) -> Result<Vec<Blueprint>, BuildError> {
         programs.extend(maps::build(plan, maps)?);
     }
     Ok(programs)
+}
+
+/// Emits the program that serves one target alone.
+fn own(plan: &Plan, index: u32) -> Result<Blueprint, BuildError> {
+    let target = &plan.targets[index as usize];
+    let entry = Entry::Words { target: index, skb_arg: target.skb_arg, reason_arg: target.reason_arg };
+    let (kind, attach, btf_id) = match (target.is_tracepoint, plan.memory) {
+        (false, _) => (ProgType::Tracing, AttachType::TraceFentry, target.btf_id),
+        (true, Memory::Direct) => (ProgType::Tracing, AttachType::TraceRawTp, target.btf_id),
+        (true, _) => (ProgType::RawTracepoint, AttachType::None, 0),
+    };
+    let code = emit(plan, &entry, is_after_death(&target.name), target.name.clone())?;
+    let module = target.module.clone();
+    Ok(Blueprint { code, kind, attach, btf_id, targets: vec![index], own_target: true, module })
 }
 
 fn maps(plan: &Plan) -> Vec<MapSpec> {
@@ -414,7 +424,7 @@ fn view(a: &mut Asm, plan: &Plan, wanted: &[&[Spot]]) -> read::View {
     match plan.memory {
         // `Entry::begin` made R7 a pointer.
         Memory::Cast { .. } if plan.kernel.skb_cast() != plan.kernel.skb.id => read::View::Bytes(asm::R7),
-        Memory::Cast { .. } | Memory::Direct => read::View::Pointer(asm::R7),
+        Memory::Cast { .. } | Memory::Direct | Memory::Typed => read::View::Pointer(asm::R7),
         Memory::Read => read::View::open(a, plan.memory, asm::R7, plan.kernel.skb.id, asm::R7, &wanted.concat()),
     }
 }

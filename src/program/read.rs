@@ -32,7 +32,7 @@ impl View {
     /// casts, `keep` is the pointer. Clobbers: R0-R5.
     pub fn open(a: &mut Asm, memory: Memory, object: Reg64, id: TypeId, keep: Reg64, wanted: &[Spot]) -> View {
         match memory {
-            Memory::Direct => {
+            Memory::Direct | Memory::Typed => {
                 if keep != object {
                     a.mov(keep, object);
                 }

@@ -18,6 +18,12 @@ pub fn raise_nofile() {
     }
 }
 
+/// How many descriptors may be open.
+pub fn nofile() -> u64 {
+    use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(RLIM_INFINITY, |(soft, _)| soft)
+}
+
 /// Lifts the limit of locked memory, which kernels before 5.11 charge maps and programs to. Fails quietly where
 /// the limit does not matter or may not be changed: loading tells.
 pub fn raise_memlock() {

@@ -82,6 +82,8 @@ impl Rig {
         let (tc, xdp) = (parsed.filter_trace_tc, parsed.filter_trace_xdp);
         let traced = program::traced::samples(&plan, tc, xdp);
         let mut programs = program::build(&plan).unwrap_or_else(|error| panic!("{args}: {error}"));
+        let trampoline = program::trampolines(&plan).next().transpose();
+        programs.programs.extend(trampoline.unwrap_or_else(|error| panic!("{args}: {error}")));
         programs.programs.extend(traced.unwrap_or_else(|error| panic!("{args}: {error}")));
         Rig { plan, programs, btf: host.btf.clone() }
     }

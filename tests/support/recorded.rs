@@ -68,7 +68,7 @@ pub fn host(name: &str, args: &Args, without: &[&str]) -> Result<Host, HostError
         read_kernel: answer("read", true),
         cookie: answer("cookie", kernel.cookie),
         task: answer("task", kernel.cookie),
-        fentry: args.filter_track_skb_or_stack().then(|| answer("fentry", kernel.backends.contains(&Backend::Fentry))),
+        fentry: args.may_use_fentry().then(|| answer("fentry", kernel.backends.contains(&Backend::Fentry))),
     };
     Host::with(args, &roots, 2, features)
 }

@@ -105,6 +105,7 @@ cases! {
     two_at_once,
     udp_two_netns,
     vlan,
+    ways_agree,
     without_btf,
     without_privilege,
     without_tracefs,
