@@ -72,6 +72,11 @@ pub enum Memory {
 }
 
 impl Memory {
+    /// How fentry programs read where those of kprobes read so.
+    fn by_fentry(self) -> Memory {
+        if self == Memory::Read { Memory::Typed } else { self }
+    }
+
     /// How what lies behind a mere number is read.
     pub fn untyped(self) -> Memory {
         if self == Memory::Typed { Memory::Read } else { self }
@@ -202,8 +207,7 @@ impl Plan {
 impl Plan {
     /// The same for [`Plan::trampolines`].
     pub fn by_fentry(&self) -> Plan {
-        let memory = if self.memory == Memory::Read { Memory::Typed } else { self.memory };
-        Plan { backend: Backend::Fentry, memory, ..self.clone() }
+        Plan { backend: Backend::Fentry, memory: self.memory.by_fentry(), ..self.clone() }
     }
 
     /// How many places are probed: more than functions where static functions share a name.
@@ -216,6 +220,9 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "backend  {}", self.backend)?;
         writeln!(f, "memory   {}", self.memory)?;
+        if !self.trampolines.is_empty() {
+            writeln!(f, "fentry   memory by {}", self.memory.by_fentry())?;
+        }
         writeln!(f, "records  {}", self.transport)?;
         if let Some(Mark { value, mask }) = self.filters.mark {
             writeln!(f, "filter   mark & {mask:#x} == {value:#x}")?;

@@ -9,9 +9,11 @@ use super::packets::{arp, ethernet, ipv4, ipv6, tagged, tcp, udp};
 use super::rig::{Hit, REASON, RETURN, Rig};
 
 /// Kernels and ways in: host, flags, features taken away, the target that is hit.
-const EVERYWHERE: [(&str, &str, &[&str], &str); 9] = [
+const EVERYWHERE: [(&str, &str, &[&str], &str); 10] = [
     ("5.10-x86_64", "", &[], "ip_rcv"),
+    // A trampoline beside kprobes.
     ("6.1-x86_64", "", &[], "ip_rcv"),
+    ("6.1-x86_64", "--backend kprobe", &[], "ip_rcv"),
     ("6.1-x86_64", "--event-buffer perf", &[], "ip_rcv"),
     ("6.1-x86_64", "--backend fentry", &[], "ip_rcv"),
     ("5.10-x86_64", "--backend tracepoint", &[], "net_dev_queue"),

@@ -134,7 +134,7 @@ impl Rig {
         let around = Surroundings {
             cookie: program::cookie(index as u32, found),
             function: found.addresses.first().copied().unwrap_or_default(),
-            loads: self.plan.memory != Memory::Read,
+            loads: self.plan.memory != Memory::Read || self.plan.trampolines.contains(&(index as u32)),
             task: self.plan.kernel.task,
             ..around.clone()
         };
@@ -211,8 +211,13 @@ impl Rig {
         layout.values(object).iter().zip(&fields.shown).map(value).collect()
     }
 
-    /// The program that serves a target.
+    /// The program that serves a target: that of its trampoline, if it has one.
     pub fn blueprint(&self, target: u32) -> &Blueprint {
-        self.programs.programs.iter().find(|program| program.targets.contains(&target)).expect("every target has one")
+        self.programs
+            .programs
+            .iter()
+            .rev()
+            .find(|program| program.targets.contains(&target))
+            .expect("every target has one")
     }
 }

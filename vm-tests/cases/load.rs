@@ -5,9 +5,9 @@ use std::sync::Mutex;
 
 use whither::cli::{self, Args, Command};
 use whither::host::{Roots, survey::Host};
-use whither::plan::{Plan, make};
+use whither::plan::{Backend, Plan, make};
 use whither::shrink;
-use whither::sys::{process, stop::Stop};
+use whither::sys::{bpf::ProgType, process, stop::Stop};
 
 use crate::error::{Context, Error, Result};
 use crate::guest::feature::Presence;
@@ -24,11 +24,14 @@ pub fn backends(vm: &Guest) -> Vec<&'static str> {
 }
 
 /// Loads what a run with `options`, a `--backend` among them, and each of `expressions` would attach; reports all that
-/// were refused, wholly or in part.
+/// were refused, wholly or in part. `--backend kprobe` stands for a run that comes to kprobes by itself, and so has
+/// trampolines beside them.
 pub fn loads(options: &str, expressions: &[&str]) -> Result<()> {
     process::raise_memlock();
+    process::raise_nofile();
     let stop = Stop::on_signals()?;
-    let host = Host::read(&arguments(options, "")?, &Roots::default()).map_err(told).context(options)?;
+    let args = by_itself(arguments(options, "")?);
+    let host = Host::read(&args, &Roots::default()).map_err(told).context(options)?;
     let mut refused = Vec::new();
     for expression in expressions {
         let loaded = arguments(options, expression).and_then(|args| load(&args, &host, &stop));
@@ -60,12 +63,27 @@ pub fn starts(runs: Vec<String>) -> Result<()> {
 fn load(args: &Args, host: &Host, stop: &Stop) -> Result<()> {
     let packet = make::expression(args).map_err(told)?;
     for backend in make::ladder(args, host) {
-        let plan = Plan::with(args, host, backend, packet.clone()).map_err(told)?;
+        let plan = Plan::with(&by_itself(args.clone()), host, backend, packet.clone()).map_err(told)?;
+        let trampolines = plan.trampolines.clone();
         // Nothing is given up, and all programs are taken.
         let ready = shrink::load(plan, true, stop).map_err(told)?;
+        let is_loaded = |target: &u32| {
+            ready
+                .loaded
+                .programs
+                .iter()
+                .any(|program| program.kind == ProgType::Tracing && program.targets == [*target])
+        };
+        ensure!(trampolines.iter().all(is_loaded), "the program of a trampoline is refused");
         ready.loaded.trackers.into_iter().try_for_each(|tracker| tracker.map(drop)).map_err(told)?;
     }
     Ok(())
+}
+
+/// The same without `--backend kprobe`.
+fn by_itself(mut args: Args) -> Args {
+    args.backend = args.backend.filter(|backend| *backend != Backend::Kprobe);
+    args
 }
 
 fn arguments(options: &str, expression: &str) -> Result<Args> {
