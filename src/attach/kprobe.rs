@@ -1,6 +1,9 @@
 //! Single kprobes through `perf_event_open` (Linux 4.17). Each takes the kernel 15 to 20 ms, because it walks every
 //! ftrace record under a global lock (`arm_kprobe_ftrace`), so attaching goes on in the background while the probes
 //! that are there trace already.
+//!
+//! The plan's trampolines are attached on the way: fentry takes the kernel as long, but a hit costs less. One that is
+//! refused is a kprobe like the others.
 
 use super::{AttachError, Hooks, Refused};
 use crate::load::{Loaded, Program};
