@@ -17,6 +17,8 @@ pub struct Loaded {
     pub programs: Vec<Program>,
     /// The targets of each program that the kernel refused, and why; others were loaded.
     pub refused: Vec<(Vec<u32>, LoadError)>,
+    /// The targets whose trampolines' programs the kernel refused, which the programs for kprobes serve, and why.
+    pub not_by_fentry: Vec<(u32, String)>,
     /// What follows packets, in the order of the plan's trackers: the kernel need not take all.
     pub trackers: Vec<Result<Program, LoadError>>,
 }
@@ -176,7 +178,7 @@ pub fn load(blueprints: &Programs, stop: &Stop) -> Result<Loaded, LoadError> {
     if programs.is_empty() && !refused.is_empty() {
         return Err(refused.swap_remove(0).1);
     }
-    Ok(Loaded { maps, programs, refused, trackers })
+    Ok(Loaded { maps, programs, refused, not_by_fentry: Vec::new(), trackers })
 }
 
 fn program(blueprint: &Blueprint, fd: OwnedFd) -> Program {

@@ -152,21 +152,27 @@ impl Say {
             Backend::Fentry if plan.targets.iter().any(|target| target.is_tracepoint) => "functions and tracepoints",
             _ => "functions",
         };
-        self.count(hooks.attached(), what, hooks.refused().len());
+        self.count(hooks.attached(), what, hooks.refused().len(), hooks.not_by_fentry().len());
         let trackers = plan.tracking.as_ref().map_or(&[][..], |tracking| &tracking.trackers);
         let blind = hooks.blind().iter().filter_map(|&index| Some(trackers.get(index as usize)?.target.name.as_str()));
         self.blind(&blind.collect::<Vec<&str>>());
         if self.debug {
-            for refused in hooks.refused() {
-                let name = plan.targets.get(refused.target as usize).map_or("?", |target| &target.name);
-                self.line(&format!("debug: {name} refused: {}", refused.error));
+            for (all, what) in [(hooks.refused(), "refused"), (hooks.not_by_fentry(), "not by fentry")] {
+                for refused in all {
+                    let name = plan.targets.get(refused.target as usize).map_or("?", |target| &target.name);
+                    self.line(&format!("debug: {name} {what}: {}", refused.error));
+                }
             }
         }
     }
 
-    fn count(&self, attached: usize, what: &str, refused: usize) {
+    fn count(&self, attached: usize, what: &str, refused: usize, not_by_fentry: usize) {
         let refused = if refused > 0 { format!(", {refused} refused by the kernel") } else { String::new() };
-        self.line(&format!("Attached to {attached} {what}{refused}"));
+        let slower = match not_by_fentry {
+            0 => String::new(),
+            count => format!(", {count} by kprobes where fentry is refused"),
+        };
+        self.line(&format!("Attached to {attached} {what}{refused}{slower}"));
     }
 
     fn blind(&self, names: &[&str]) {
@@ -429,8 +435,12 @@ mod tests {
     #[test]
     fn what_is_done_is_said() {
         let check = |speak: fn(&Say), line: &str| assert_eq!(said(false, speak), format!("{line}\n"));
-        check(|say| say.count(1500, "functions", 0), "Attached to 1500 functions");
-        check(|say| say.count(1500, "functions", 3), "Attached to 1500 functions, 3 refused by the kernel");
+        check(|say| say.count(1500, "functions", 0, 0), "Attached to 1500 functions");
+        check(|say| say.count(1500, "functions", 3, 0), "Attached to 1500 functions, 3 refused by the kernel");
+        check(
+            |say| say.count(1500, "functions", 0, 2),
+            "Attached to 1500 functions, 2 by kprobes where fentry is refused",
+        );
         check(|say| say.traced(&label(), None), "Attached to tc program `mark` (id 7, tag abababababababab)");
         check(
             |say| say.traced(&label(), Some(&array())),

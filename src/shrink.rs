@@ -75,13 +75,15 @@ pub fn load(plan: Plan, strict: bool, stop: &Stop) -> Result<Ready, Error> {
         }
     };
     match settle(plan, take, |refused| if strict { Blame::Nothing } else { refused.blame }) {
-        Ok(Settled { plan, made: loaded, given_up }) => {
+        Ok(Settled { mut plan, made: mut loaded, given_up }) => {
             let given_up = given_up.map(|(parts, Refused { why, .. })| GivenUp { parts, why });
-            Ok(Ready { loaded: with_trampolines(loaded, &plan, stop), plan, given_up })
+            load_trampolines(&mut plan, &mut loaded, stop);
+            Ok(Ready { plan, loaded, given_up })
         }
         Err(Refused { blame, error, why }) => match (partial, error) {
-            (Some((plan, loaded)), error) if error.is_none() || !matches!(blame, Blame::Nothing) => {
-                Ok(Ready { loaded: with_trampolines(loaded, &plan, stop), plan, given_up: None })
+            (Some((mut plan, mut loaded)), error) if error.is_none() || !matches!(blame, Blame::Nothing) => {
+                load_trampolines(&mut plan, &mut loaded, stop);
+                Ok(Ready { plan, loaded, given_up: None })
             }
             (_, Some(error)) => Err(*error),
             (_, None) => Err(LoadError::Encode(why).into()),
@@ -89,19 +91,25 @@ pub fn load(plan: Plan, strict: bool, stop: &Stop) -> Result<Ready, Error> {
     }
 }
 
-/// Loads the programs for the trampolines of `plan`, too. One that cannot be had is one function more for kprobes, and so
-/// are all where descriptors are scarce: a kprobe takes two, a trampoline four.
-fn with_trampolines(mut loaded: Loaded, plan: &Plan, stop: &Stop) -> Loaded {
+/// Loads the programs for the trampolines of `plan`, too, and keeps those that can be had. Another is one function more for
+/// kprobes, and so are all where descriptors are scarce: a kprobe takes two, a trampoline four.
+fn load_trampolines(plan: &mut Plan, loaded: &mut Loaded, stop: &Stop) {
     let descriptors = 2 * plan.places() + 2 * plan.trampolines.len() + OTHERS;
+    let programs = program::trampolines(plan);
+    let wanted = std::mem::take(&mut plan.trampolines);
     if process::nofile() < descriptors as u64 {
-        return loaded;
+        return;
     }
-    for blueprint in program::trampolines(plan).flatten().take_while(|_| !stop.is_requested()) {
-        if let Ok(program) = loaded.load_more(&blueprint) {
-            loaded.programs.push(program);
+    for (index, program) in wanted.into_iter().zip(programs).take_while(|_| !stop.is_requested()) {
+        let program = program.map_err(Error::from);
+        match program.and_then(|blueprint| loaded.load_more(&blueprint).map_err(Error::from)) {
+            Ok(program) => {
+                loaded.programs.push(program);
+                plan.trampolines.push(index);
+            }
+            Err(error) => loaded.not_by_fentry.push((index, one_line(&error))),
         }
     }
-    loaded
 }
 
 /// What else of a run is open: maps, buffers, files.

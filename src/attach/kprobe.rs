@@ -41,7 +41,18 @@ impl Probe {
 #[derive(Debug)]
 pub struct Background {
     state: Arc<State>,
-    thread: JoinHandle<(Vec<Probe>, Vec<Refused>)>,
+    thread: JoinHandle<Done>,
+}
+
+/// What became of the functions.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// What is attached.
+    pub probes: Vec<Probe>,
+    /// Functions that the kernel refused.
+    pub refused: Vec<Refused>,
+    /// Functions that have a kprobe because fentry was refused.
+    pub not_by_fentry: Vec<Refused>,
 }
 
 #[derive(Debug, Default)]
@@ -62,8 +73,8 @@ impl Background {
         self.state.done.load(Ordering::Acquire)
     }
 
-    /// Stops attaching and hands over what is attached and what was refused.
-    pub fn finish(self) -> (Vec<Probe>, Vec<Refused>) {
+    /// Stops attaching and hands over what was done.
+    pub fn finish(self) -> Done {
         self.state.stop.store(true, Ordering::Release);
         self.thread.join().unwrap_or_default()
     }
@@ -94,28 +105,28 @@ pub fn attach(loaded: &Loaded, plan: &Arc<Plan>, stop: &Stop) -> Result<Hooks, A
     }
     // The plan's order, not that of the programs: what shows most comes first.
     work.sort_by_key(|work| work.target);
+    // Whether kprobes work here is the question.
+    if let Some(first) = work.iter().position(|work| work.trampoline.is_none()) {
+        work[..=first].rotate_right(1);
+    }
     let mut hooks = Hooks::of(loaded);
     let mut rest = work.into_iter();
-    let mut probes = Vec::new();
+    let mut done = Done::default();
     let identity = plan.layout.identity;
     for work in rest.by_ref() {
         if stop.is_requested() {
             return Err(AttachError::Stopped);
         }
-        // A kprobe in any case: whether they work here is the question.
-        match probe(pmu, work.site, work.program.as_fd(), identity) {
-            Ok(probe) => {
-                probes.push(probe);
-                break;
-            }
+        match work.attach(pmu, identity, &mut done) {
+            Ok(()) => break,
             Err(error) if is_final(&error) => return Err(unusable("opening a probe", error)),
             Err(error) => hooks.refused.push(Refused { target: work.target, error }),
         }
     }
-    if probes.is_empty() {
+    if done.probes.is_empty() {
         return hooks.or_nothing(plan);
     }
-    hooks.background = Some(in_background(pmu, rest, probes, identity)?);
+    hooks.background = Some(in_background(pmu, rest, done, identity)?);
     Ok(hooks)
 }
 
@@ -130,12 +141,18 @@ struct Work {
 }
 
 impl Work {
-    fn attach(&self, pmu: u32, identity: Identity) -> io::Result<Probe> {
-        let trampoline = self.trampoline.as_ref().map(|program| bpf::raw_tracepoint_open(program.as_fd(), None));
-        match trampoline {
-            Some(Ok(event)) => Ok(Probe { event, link: None }),
-            _ => probe(pmu, self.site, self.program.as_fd(), identity),
+    fn attach(&self, pmu: u32, identity: Identity, done: &mut Done) -> io::Result<()> {
+        if let Some(program) = &self.trampoline {
+            match bpf::raw_tracepoint_open(program.as_fd(), None) {
+                Ok(event) => {
+                    done.probes.push(Probe { event, link: None });
+                    return Ok(());
+                }
+                Err(error) => done.not_by_fentry.push(Refused { target: self.target, error }),
+            }
         }
+        done.probes.push(probe(pmu, self.site, self.program.as_fd(), identity)?);
+        Ok(())
     }
 }
 
@@ -147,36 +164,32 @@ pub fn more(places: &[(&Program, Vec<(u32, Site)>)], identity: Identity) -> Resu
         let fd = Arc::new(program.fd.try_clone().map_err(|error| unusable("copying a descriptor", error))?);
         work.extend(sites.iter().map(|&(target, site)| Work { target, site, program: fd.clone(), trampoline: None }));
     }
-    in_background(pmu, work.into_iter(), Vec::new(), identity)
+    in_background(pmu, work.into_iter(), Done::default(), identity)
 }
 
-/// Attaches what is left to do, besides `probes`, which are attached.
+/// Attaches the `rest`, besides what is `done`.
 fn in_background(
     pmu: u32,
     rest: IntoIter<Work>,
-    mut probes: Vec<Probe>,
+    mut done: Done,
     identity: Identity,
 ) -> Result<Background, AttachError> {
     let state = Arc::new(State::default());
-    state.attached.store(probes.len(), Ordering::Relaxed);
+    state.attached.store(done.probes.len(), Ordering::Relaxed);
     let thread = std::thread::Builder::new().spawn({
         let state = state.clone();
-        let mut refused = Vec::new();
         move || {
             for work in rest {
                 if state.stop.load(Ordering::Acquire) {
                     break;
                 }
-                match work.attach(pmu, identity) {
-                    Ok(probe) => {
-                        probes.push(probe);
-                        state.attached.fetch_add(1, Ordering::Relaxed);
-                    }
-                    Err(error) => refused.push(Refused { target: work.target, error }),
+                match work.attach(pmu, identity, &mut done) {
+                    Ok(()) => _ = state.attached.fetch_add(1, Ordering::Relaxed),
+                    Err(error) => done.refused.push(Refused { target: work.target, error }),
                 }
             }
             state.done.store(true, Ordering::Release);
-            (probes, refused)
+            done
         }
     });
     let thread = thread.map_err(|error| unusable("starting a thread", error))?;

@@ -25,6 +25,7 @@ pub struct Hooks {
     /// Probes that are still being attached in the background.
     background: Option<kprobe::Background>,
     refused: Vec<Refused>,
+    not_by_fentry: Vec<Refused>,
     attached: usize,
     /// Hooks that packets are not followed through: indices into the plan's trackers.
     blind: Vec<u32>,
@@ -116,7 +117,8 @@ fn targets(loaded: &Loaded, plan: &Arc<Plan>, stop: &Stop) -> Result<Hooks, Atta
 
 impl Hooks {
     fn new() -> Hooks {
-        Hooks { links: Vec::new(), background: None, refused: Vec::new(), attached: 0, blind: Vec::new() }
+        let (refused, not_by_fentry) = (Vec::new(), Vec::new());
+        Hooks { links: Vec::new(), background: None, refused, not_by_fentry, attached: 0, blind: Vec::new() }
     }
 
     /// Nothing is attached yet; what has no program never will be.
@@ -125,6 +127,9 @@ impl Hooks {
         for (targets, error) in &loaded.refused {
             let error = || io::Error::other(error.to_string());
             hooks.refused.extend(targets.iter().map(|&target| Refused { target, error: error() }));
+        }
+        for (target, why) in &loaded.not_by_fentry {
+            hooks.not_by_fentry.push(Refused { target: *target, error: io::Error::other(why.clone()) });
         }
         hooks
     }
@@ -158,10 +163,11 @@ impl Hooks {
     /// Attaches nothing more.
     pub fn stop_attaching(&mut self) {
         if let Some(background) = self.background.take() {
-            let (probes, refused) = background.finish();
-            self.attached += probes.len();
-            self.refused.extend(refused);
-            for probe in probes {
+            let done = background.finish();
+            self.attached += done.probes.len();
+            self.refused.extend(done.refused);
+            self.not_by_fentry.extend(done.not_by_fentry);
+            for probe in done.probes {
                 self.links.extend(probe.into_fds());
             }
         }
@@ -195,6 +201,11 @@ impl Hooks {
     /// The targets that the kernel refused, as far as known.
     pub fn refused(&self) -> &[Refused] {
         &self.refused
+    }
+
+    /// The targets that have a kprobe, if they have one, because the kernel refused their trampolines.
+    pub fn not_by_fentry(&self) -> &[Refused] {
+        &self.not_by_fentry
     }
 }
 

@@ -290,7 +290,7 @@ const DROPS: [&str; 2] = ["kfree_skb_reason", "sk_skb_reason_drop"];
 fn targets(args: &Args, host: &Host, backend: Backend) -> Vec<Target> {
     let mut targets: Vec<Target> = match backend {
         Backend::Tracepoint => tracepoints(host),
-        Backend::Fentry => trampolines(args, host),
+        Backend::Fentry => functions_for_fentry(args, host),
         Backend::Kprobe | Backend::KprobeMulti => host.functions.functions.iter().map(Target::from).collect(),
     };
     for target in &mut targets {
@@ -304,7 +304,7 @@ fn targets(args: &Args, host: &Host, backend: Backend) -> Vec<Target> {
 }
 
 /// The functions for fentry: all that can be, if it was asked for; else few, and the tracepoints.
-fn trampolines(args: &Args, host: &Host) -> Vec<Target> {
+fn functions_for_fentry(args: &Args, host: &Host) -> Vec<Target> {
     let able = host.functions.functions.iter().filter(|function| function.fentry.is_ok());
     let mut targets: Vec<Target> = able.map(Target::from).collect();
     if args.backend.is_some() {

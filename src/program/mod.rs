@@ -182,7 +182,7 @@ pub fn build(plan: &Plan) -> Result<Programs, BuildError> {
 
 /// Emits the programs for the trampolines of `plan`, whose targets those for kprobes serve, too: one when it is asked for,
 /// as they are many.
-pub fn trampolines(plan: &Plan) -> impl Iterator<Item = Result<Blueprint, BuildError>> {
+pub fn trampolines(plan: &Plan) -> impl Iterator<Item = Result<Blueprint, BuildError>> + use<> {
     let (indices, by_fentry) = (plan.trampolines.clone(), plan.by_fentry());
     indices.into_iter().map(move |index| own(&by_fentry, index))
 }

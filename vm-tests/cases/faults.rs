@@ -10,8 +10,11 @@ mod tries;
 
 use std::time::Duration;
 
+use nix::errno::Errno;
+
 use crate::error::Result;
 use crate::guest::{Case, Guest};
+use traced::{Call, Fault};
 use tries::{Choice, try_all};
 
 pub const CASE: Case = Case { seconds: 300, ..Case::new(run) };
@@ -23,5 +26,25 @@ fn run(vm: &Guest) -> Result<()> {
     ensure!(tried.met >= 20 && tried.met + 2 >= tried.faults, "{tried:?}");
     println!("{tried:?}");
     ensure!(tried.wrong.is_empty(), "{}", tried.wrong);
+    if vm.version == (6, 1) {
+        a_kprobe_stands_in(&whither)?;
+    }
     vm.expect_nothing_left(&before, Duration::from_secs(60))
+}
+
+/// A function whose trampoline is refused, by the verifier or later, is hooked by a kprobe, and that is said.
+fn a_kprobe_stands_in(whither: &[&str]) -> Result<()> {
+    let whole = traced::run(whither, None);
+    ensure!(whole.stderr.contains("fentry for 2 of the functions"), "{}", whole.stderr);
+    let calls = whole.calls_until_ready().ok_or("it does not start")?;
+    for (call, planned) in [(Call::PROG_LOAD, 1), (Call::RAW_TRACEPOINT_OPEN, 2)] {
+        let after = calls.iter().filter(|made| **made == call).count() - 1;
+        let ended = traced::run(whither, Some(Fault { call, after, errno: Errno::ENOSPC }));
+        let said = [
+            format!("fentry for {planned} of the functions"),
+            "Attached to 2 functions, 1 by kprobes where fentry is refused".into(),
+        ];
+        ensure!(ended.code == Some(0) && said.iter().all(|said| ended.stderr.contains(said)), "{call:?}: {ended:?}");
+    }
+    Ok(())
 }
