@@ -38,8 +38,6 @@ pub struct Call {
 }
 
 impl Call {
-    /// bpf(2) that loads a program.
-    pub const PROG_LOAD: Call = Call { number: libc::SYS_bpf, command: PROG_LOAD };
     /// bpf(2) that attaches a program to a tracepoint or by a trampoline.
     pub const RAW_TRACEPOINT_OPEN: Call = Call { number: libc::SYS_bpf, command: 17 };
 
