@@ -3,7 +3,7 @@
 //! Type information has `tests/btf_mutate.rs`, records `tests/lines/random.rs`. The default takes seconds; a longer run:
 //!
 //! ```text
-//! WHITHER_DAMAGE_ROUNDS=100000 WHITHER_DAMAGE_SEED=7 cargo test --test damaged
+//! WHITHER_DAMAGE_TIMES=500 WHITHER_DAMAGE_SEED=7 cargo test --release --test damaged
 //! ```
 
 #[path = "../filter-compiler/tests/support/rng.rs"]
@@ -33,10 +33,10 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect(name))
 }
 
-/// Calls `check` a share of the rounds of this run; says which round failed.
+/// Calls `check` so often, `WHITHER_DAMAGE_TIMES` as often if it is set; says which round failed.
 fn rounds(default: u64, check: impl Fn(&mut Rng)) {
     let seed = setting("WHITHER_DAMAGE_SEED", 1);
-    for round in 0..setting("WHITHER_DAMAGE_ROUNDS", default) {
+    for round in 0..default * setting("WHITHER_DAMAGE_TIMES", 1) {
         let mut rng = Rng::fork(seed, round);
         let fine = catch_unwind(AssertUnwindSafe(|| check(&mut rng))).is_ok();
         assert!(fine, "round {round} with WHITHER_DAMAGE_SEED={seed}");

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
+use crate::guest::net::Net;
 use crate::guest::{Case, Guest};
 
-pub const CASE: Case = Case { seconds: 240, ..Case::new(run) };
+pub const CASE: Case = Case { seconds: 400, ..Case::new(run) };
 
 /// On the way of a datagram and of a segment, out and in; the skb is their first, second or third argument.
 const FUNCTIONS: &str = "ip_send_skb|__ip_queue_xmit|__ip_local_out|ip_output|ip_finish_output2|dev_hard_start_xmit|enqueue_to_backlog|\
@@ -25,46 +26,67 @@ const COMMANDS: [&str; 3] = [
      --output-skb-metadata 'skb->dev->name,skb->sk->__sk_common.skc_state,skb->cb[0]' udp or tcp",
 ];
 
+/// An interrupt inside a probe of one tracer is not seen by it (README, honest limits). That does not happen so often in
+/// a row; what a way does wrong, it does every time.
+const ATTEMPTS: usize = 3;
+
 fn run(vm: &Guest) -> Result<()> {
     let net = vm.two_namespaces()?;
     net.greet("10.0.0.2")?;
     let before = vm.leftovers()?;
     for command in COMMANDS {
-        let start = |backend: &str| vm.trace(&format!("{backend} --filter-func '{FUNCTIONS}' {command}"));
-        let traces = [("", start("")?), ("kprobe", start("--backend kprobe")?), ("fentry", start("--backend fentry")?)];
-        net.udp("10.0.0.2:5001", 64, 5)?;
-        net.connect("10.0.0.2:8080")?;
-        let since = Instant::now();
-        let shown: Vec<Vec<String>> = loop {
-            let shown: Vec<_> = traces.iter().map(|(_, trace)| lines(&trace.so_far())).collect();
-            let agree = shown[0].len() > 30 && shown.iter().all(|lines| *lines == shown[0]);
-            if agree || since.elapsed() > LIMIT {
-                break shown;
+        let mut agreed = agree(vm, &net, command);
+        for _ in 1..ATTEMPTS {
+            if agreed.is_err() {
+                agreed = agree(vm, &net, command);
             }
-            std::thread::sleep(PAUSE);
-        };
-        for ((way, trace), also) in traces.into_iter().zip(&shown) {
-            let ended = trace.stop()?;
-            let only = |lines: &[String], other: &[String]| -> String {
-                lines.iter().filter(|line| !other.contains(line)).take(5).map(|line| format!("{line}\n")).collect()
-            };
-            let (here, there) = (only(&shown[0], also), only(also, &shown[0]));
-            ensure!(
-                shown[0] == *also && ended.lost() == 0,
-                "{command}\nthe best way has {} events, also\n{here}{way} has {}, also\n{there}{}",
-                shown[0].len(),
-                also.len(),
-                ended.stderr
-            );
         }
-        ensure!(shown[0].len() > 30, "{command}\nonly {} events", shown[0].len());
+        agreed?;
     }
     vm.expect_nothing_left(&before, super::signals_leave_nothing::SOON)
 }
 
-/// The events. What happens on several processors has no order.
+/// Traces the same packets every way at once.
+fn agree(vm: &Guest, net: &Net, command: &str) -> Result<()> {
+    let start = |backend: &str| vm.trace(&format!("{backend} --filter-func '{FUNCTIONS}' {command}"));
+    let traces = [("", start("")?), ("kprobe", start("--backend kprobe")?), ("fentry", start("--backend fentry")?)];
+    net.udp("10.0.0.2:5001", 64, 5)?;
+    net.connect("10.0.0.2:8080")?;
+    let since = Instant::now();
+    let shown: Vec<Vec<String>> = loop {
+        let shown: Vec<_> = traces.iter().map(|(_, trace)| lines(&trace.so_far())).collect();
+        let agree = shown[0].len() > 30 && shown.iter().all(|lines| *lines == shown[0]);
+        if agree || since.elapsed() > LIMIT {
+            break shown;
+        }
+        std::thread::sleep(PAUSE);
+    };
+    for ((way, trace), also) in traces.into_iter().zip(&shown) {
+        let ended = trace.stop()?;
+        let only = |lines: &[String], other: &[String]| -> String {
+            lines.iter().filter(|line| !other.contains(line)).take(5).map(|line| format!("{line}\n")).collect()
+        };
+        let (here, there) = (only(&shown[0], also), only(also, &shown[0]));
+        ensure!(
+            shown[0] == *also && ended.lost() == 0,
+            "{command}\nthe best way has {} events, also\n{here}{way} has {}, also\n{there}{}",
+            shown[0].len(),
+            also.len(),
+            ended.stderr
+        );
+    }
+    ensure!(shown[0].len() > 30, "{command}\nonly {} events", shown[0].len());
+    Ok(())
+}
+
+/// The events. What happens on several processors has no order, and a task may be moved to another one between two tracers'
+/// turns at a function.
 fn lines(output: &str) -> Vec<String> {
-    let mut lines: Vec<String> = output.lines().filter(|line| line.starts_with("0x")).map(str::to_owned).collect();
+    let without_cpu = |line: &str| {
+        let (skb, rest) = line.split_once(' ')?;
+        Some(format!("{skb} {}", rest.split_once(' ')?.1.trim_start()))
+    };
+    let mut lines: Vec<String> = output.lines().filter(|line| line.starts_with("0x")).filter_map(without_cpu).collect();
     lines.sort();
     lines
 }
