@@ -12,7 +12,7 @@ mod traced;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::net::UdpSocket;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::thread::sleep;
 use std::time::Duration;
 use traced::run_with;
@@ -78,7 +78,29 @@ fn every_call_is_in_the_list() {
     assert!(files > 1, "{files} files: nothing was rotated");
 }
 
-/// A panic says what it has to say: the test runs itself with `WHITHER_PANICS`.
+/// This test program runs `test` alone, with `name` in the environment, which tells the test to do its work.
+fn alone(test: &str, name: &str) -> Output {
+    let me = std::env::current_exe().expect("a test has a name");
+    let mut command = Command::new(me);
+    command.args(["--exact", test, "--nocapture"]).env(name, "1").env("RUST_BACKTRACE", "1");
+    command.output().expect("it runs")
+}
+
+/// When nothing more can be found, a second filter takes what finding took.
+#[test]
+fn a_second_filter_takes_more() {
+    const NAME: &str = "WHITHER_CONFINES_TWICE";
+    if std::env::var_os(NAME).is_some() {
+        privilege::confine(&[Feature::Functions]).expect("a filter");
+        privilege::confine(&[]).expect("a second filter");
+        privilege::confine(&[]).expect_err("nothing is left to be taken");
+        return;
+    }
+    let ended = alone("a_second_filter_takes_more", NAME);
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+}
+
+/// A panic says what it has to say.
 #[test]
 fn a_panic_is_told() {
     const NAME: &str = "WHITHER_PANICS";
@@ -88,13 +110,7 @@ fn a_panic_is_told() {
         let _ = std::thread::spawn(|| panic!("on a thread")).join();
         panic!("in the end");
     }
-    let me = std::env::current_exe().expect("a test has a name");
-    let ended = Command::new(me)
-        .args(["--exact", "a_panic_is_told", "--nocapture"])
-        .env(NAME, "1")
-        .env("RUST_BACKTRACE", "1")
-        .output()
-        .expect("it runs");
+    let ended = alone("a_panic_is_told", NAME);
     let said = String::from_utf8_lossy(&ended.stderr);
     assert!(said.contains("on a thread") && said.contains("in the end"), "{said}");
     assert!(said.contains("stack backtrace") && said.contains("a_panic_is_told"), "{said}");

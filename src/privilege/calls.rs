@@ -108,6 +108,8 @@ const OLDER: &[libc::c_long] = &[];
 
 /// For [`Feature::Functions`], a kprobe of its own for each; for [`Feature::TailCalls`], breakpoints.
 const PROBING: &[libc::c_long] = &[libc::SYS_perf_event_open];
+/// For [`Feature::Functions`], which ends before the run: a second filter then takes what it had.
+const FILTERING: &[libc::c_long] = &[libc::SYS_seccomp];
 
 /// `enum bpf_cmd`: look up and change an element, ask about a program.
 const COUNTING: &[u32] = &[1, 2, 15];
@@ -129,7 +131,8 @@ fn commands(features: &[Feature]) -> Vec<u32> {
 pub fn filter(features: &[Feature]) -> Program {
     let probes = features.contains(&Feature::Functions) || features.contains(&Feature::TailCalls);
     let probing = if probes { PROBING } else { &[] };
-    let calls: Vec<u32> = [CALLS, OLDER, probing].concat().into_iter().map(|number| number as u32).collect();
+    let filtering = if features.contains(&Feature::Functions) { FILTERING } else { &[] };
+    let calls: Vec<u32> = [CALLS, OLDER, probing, filtering].concat().into_iter().map(|number| number as u32).collect();
     let commands = commands(features);
     let allow = 3 + calls.len() + 2 + commands.len() + 1;
     let deny = allow - 1;
@@ -173,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_kernel_would_take_it() {
-        for features in [TRACING, &[Feature::Programs, Feature::TailCalls]] {
+        for features in [TRACING, &[Feature::Programs, Feature::TailCalls, Feature::Functions]] {
             let program = filter(features);
             program.check(Runner::Linux).expect("every jump lands inside");
             // Distances are bytes.
@@ -191,6 +194,7 @@ mod tests {
         {
             assert!(!allows(TRACING, number, 0), "{number}");
         }
+        assert!(!allows(TRACING, libc::SYS_seccomp, 0) && allows(&[Feature::Functions], libc::SYS_seccomp, 0));
         // The second way in of x86_64, where numbers mean other calls (`__X32_SYSCALL_BIT`).
         assert!(!allows(TRACING, libc::SYS_write | 0x4000_0000, 0));
     }

@@ -25,6 +25,18 @@ fn run(vm: &Guest) -> Result<()> {
         ensure!(begin.elapsed() < super::signals_leave_nothing::SOON, "{name} is hooked in {} of {places} places", now.trim());
         std::thread::sleep(Duration::from_millis(200));
     }
+    // Where the others were found later, what finding them took is taken from the run when they are.
+    while vm.version >= (6, 2) && filters(trace.pid())? < 2 {
+        ensure!(begin.elapsed() < super::signals_leave_nothing::SOON, "finding functions does not end");
+        std::thread::sleep(Duration::from_millis(200));
+    }
     trace.stop()?;
     Ok(())
+}
+
+/// How many seccomp filters a process has (Linux 5.9).
+fn filters(pid: u32) -> Result<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let count = status.lines().find_map(|line| line.strip_prefix("Seccomp_filters:")).ok_or("no Seccomp_filters")?;
+    Ok(count.trim().parse()?)
 }
