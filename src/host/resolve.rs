@@ -179,11 +179,15 @@ pub fn is_traceable(place: &Place, arch: Arch, is_text: impl Fn(u64) -> bool) ->
         }
         Arch::Aarch64 => {
             let word = |n: usize| u32::from_le_bytes([code[n], code[n + 1], code[n + 2], code[n + 3]]);
-            let skip = if word(0) == 0xd503_245f { 4 } else { 0 };
-            // `mov x9, x30`, then `nop` or `bl` (arch/arm64/kernel/ftrace.c); two `nop` before the first use.
-            let (first, second) = (word(skip), word(skip + 4));
-            let nop = 0xd503_201f;
-            (first == 0xaa1e_03e9 && (second == nop || second >> 26 == 0x25)) || (first == nop && second == nop)
+            // `mov x9, x30`, then `nop` or `bl` (arch/arm64/kernel/ftrace.c); two `nop` before the first use. A kprobe
+            // is a breakpoint in place of the first instruction (`BRK64_OPCODE_KPROBES`), which may be `bti c`.
+            let (bti, nop, probe) = (0xd503_245f, 0xd503_201f, 0xd420_0080);
+            let is_site = |first: u32, second: u32| match first {
+                0xaa1e_03e9 => second == nop || second >> 26 == 0x25,
+                _ => first == nop && second == nop,
+            };
+            let is_probed = word(0) == probe && (word(4) == nop || word(4) >> 26 == 0x25);
+            is_probed || is_site(word(0), word(4)) || ([bti, probe].contains(&word(0)) && is_site(word(4), word(8)))
         }
     }
 }
@@ -262,6 +266,11 @@ mod tests {
         check(Arch::Aarch64, &words(&[0xaa1e_03e9, 0xd503_201f]), true);
         check(Arch::Aarch64, &words(&[0xd503_245f, 0xaa1e_03e9, 0x9400_1234]), true);
         check(Arch::Aarch64, &words(&[0xd503_201f, 0xd503_201f]), true);
+        // A kprobe, in front of a site, in it, and elsewhere.
+        check(Arch::Aarch64, &words(&[0xd420_0080, 0xaa1e_03e9, 0x9400_1234]), true);
+        check(Arch::Aarch64, &words(&[0xd420_0080, 0xd503_201f, 0xa9bf_7bfd]), true);
+        check(Arch::Aarch64, &words(&[0xd420_0080, 0x9400_1234, 0xa9bf_7bfd]), true);
+        check(Arch::Aarch64, &words(&[0xd420_0080, 0xa9bf_7bfd, 0x9100_03fd]), false);
         // paciasp; stp x29, x30, [sp, #-16]!
         check(Arch::Aarch64, &words(&[0xd503_233f, 0xa9bf_7bfd]), false);
     }
