@@ -11,12 +11,16 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+#[path = "stopped.rs"]
+mod stopped;
+
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+use stopped::Stopped;
 
 /// A call of the main thread is answered by an error.
 #[derive(Clone, Copy, Debug)]
@@ -47,10 +51,10 @@ impl Call {
     }
 
     /// Whether a failure can be told from the outside, and is one that the kernel could give: not what it says on standard
-    /// error, not the memory that the allocator asks for (it aborts), not random numbers (the standard library wants
-    /// them), not locks, not the mask of signals (the C library does not ask whether it was set), not the way out.
+    /// error, not the memory that the allocator asks for (it aborts), not random numbers and the time (the standard
+    /// library wants them), not locks, not the mask of signals (the C library does not ask whether it was set), not the way out.
     pub fn may_fail(self) -> bool {
-        const NEVER: [i64; 13] = [
+        const NEVER: [i64; 14] = [
             libc::SYS_write,
             libc::SYS_getrandom,
             libc::SYS_futex,
@@ -64,6 +68,7 @@ impl Call {
             libc::SYS_rt_sigprocmask,
             libc::SYS_rt_sigreturn,
             libc::SYS_restart_syscall,
+            libc::SYS_clock_gettime,
         ];
         !NEVER.contains(&self.number)
     }
@@ -222,25 +227,25 @@ impl Traced {
 
     /// A thread enters or leaves a call.
     fn call(&mut self, pid: Pid) {
-        let Ok(mut registers) = ptrace::getregs(pid) else { return };
-        if let Some(at) = self.inside.iter().position(|&inside| inside == pid) {
-            self.inside.swap_remove(at);
-            if registers.orig_rax as i64 == libc::SYS_seccomp && registers.rax == 0 {
+        let Some(mut at) = Stopped::new(pid) else { return };
+        let number = at.number();
+        if let Some(place) = self.inside.iter().position(|&inside| inside == pid) {
+            self.inside.swap_remove(place);
+            if number == libc::SYS_seccomp && at.result() == 0 {
                 self.ended.confined = true;
             }
             if pid == self.main {
                 if let Some(errno) = self.answer.take() {
-                    registers.rax = -i64::from(errno as i32) as u64;
-                    ptrace::setregs(pid, registers).expect("it is stopped");
+                    at.answer(errno);
                 }
-                self.look(registers.orig_rax as i64);
+                self.look(number);
             }
             return;
         }
         self.inside.push(pid);
-        let number = registers.orig_rax as i64;
+        let [first, second] = at.arguments();
         if self.ended.confined {
-            self.ended.confined_calls.insert((number, registers.rdi));
+            self.ended.confined_calls.insert((number, first));
         }
         if pid != self.main || self.ended.ready.is_some() {
             return;
@@ -249,22 +254,19 @@ impl Traced {
         if !self.counting {
             return;
         }
-        let command = if number == libc::SYS_bpf { registers.rdi } else { 0 };
+        let command = if number == libc::SYS_bpf { first } else { 0 };
         let call = Call { number, command };
         let before = || self.ended.calls.iter().filter(|&&earlier| earlier == call).count();
         if let Some(fault) = self.fault.filter(|fault| fault.call == call && fault.after == before()) {
-            // No call has this number: the kernel does nothing.
-            registers.orig_rax = u64::MAX;
-            ptrace::setregs(pid, registers).expect("it is stopped");
+            at.skip();
             self.answer = Some(fault.errno);
             self.ended.failed = true;
         }
         if number == libc::SYS_bpf
             && command == PROG_LOAD
-            && self.refuses.is_some_and(|refuses| refuse(pid, registers.rsi, refuses).expect("its memory"))
+            && self.refuses.is_some_and(|refuses| refuse(pid, second, refuses).expect("its memory"))
         {
-            registers.orig_rax = u64::MAX;
-            ptrace::setregs(pid, registers).expect("it is stopped");
+            at.skip();
             self.answer = Some(Errno::EACCES);
         }
         self.ended.calls.push(call);

@@ -16,11 +16,12 @@ fn run(vm: &Guest) -> Result<()> {
     ensure!(wanted.len() > 1000, "pwru's rule gives only {} functions", wanted.len());
     let before = vm.leftovers()?;
     let trace = vm.trace("--output-tcp-flags tcp port 80")?;
-    let attached: HashSet<String> = std::fs::read_to_string("/sys/kernel/tracing/enabled_functions")?
-        .lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .map(str::to_owned)
-        .collect();
+    let patched = std::fs::read_to_string("/sys/kernel/tracing/enabled_functions")?;
+    let probed = std::fs::read_to_string("/sys/kernel/debug/kprobes/list")?;
+    // On x86_64 a kprobe at a function's entry is one of the patched functions, on other processors it is a breakpoint.
+    let probed = probed.lines().filter_map(|line| line.split_whitespace().nth(2)?.split('+').next());
+    let attached: HashSet<String> =
+        patched.lines().filter_map(|line| line.split_whitespace().next()).chain(probed).map(str::to_owned).collect();
     let mut missing: Vec<_> = wanted.iter().filter(|name| !attached.contains(*name)).collect();
     missing.sort();
     // A few listed functions refuse every probe of a kind (`notrace` copies, functions in the tracing path itself).

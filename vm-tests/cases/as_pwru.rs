@@ -1,9 +1,9 @@
 //! The SYN of a forwarded connection visits the functions that pwru shows in the same scenario, with the same columns.
 
 use crate::error::{Error, Result};
-use crate::guest::{Case, Guest};
+use crate::guest::{Case, Feature, Guest};
 
-pub const CASE: Case = Case::new(run);
+pub const CASE: Case = Case { needs: &[Feature::X86], ..Case::new(run) };
 
 /// What pwru showed, kernel by kernel.
 const SHOWN: &str = include_str!("as_pwru.txt");

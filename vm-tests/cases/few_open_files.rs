@@ -15,7 +15,7 @@ fn run(vm: &Guest) -> Result<()> {
             Err(error) => {
                 let said = error.to_string();
                 let errors: Vec<_> = said.lines().filter(|line| line.trim_start().starts_with("error: ")).collect();
-                let is_one = errors.len() == 1 && errors[0].contains("Too many open files");
+                let is_one = errors.len() == 1 && errors[0].contains("(os error 24)");
                 ensure!(said.contains("\nstatus 1 ") && is_one, "{limit} open files: {said}");
             }
         }

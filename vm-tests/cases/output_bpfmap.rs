@@ -3,9 +3,9 @@
 use crate::error::{Context, Result};
 use crate::guest::bpf::{self, Packets};
 use crate::guest::trace::Ended;
-use crate::guest::{Case, Guest};
+use crate::guest::{Case, Feature, Guest};
 
-pub const CASE: Case = Case { seconds: 300, ..Case::new(run) };
+pub const CASE: Case = Case { needs: &[Feature::X86], seconds: 300, ..Case::new(run) };
 
 const UPDATE: &str = "htab_map_update_elem";
 const LOOKUP: &str = "__htab_map_lookup_elem";

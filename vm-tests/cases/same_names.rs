@@ -18,7 +18,11 @@ fn run(vm: &Guest) -> Result<()> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let (name, places) = (words[0], words[3].split(',').count());
     let trace = vm.trace(&format!("--filter-func {name} icmp"))?;
-    let hooked = format!("grep -c '^{name} ' /sys/kernel/tracing/enabled_functions || true");
+    // On x86_64 a kprobe at a function's entry is one of the patched functions, on other processors it is a breakpoint.
+    let hooked = match cfg!(target_arch = "x86_64") {
+        true => format!("grep -c '^{name} ' /sys/kernel/tracing/enabled_functions || true"),
+        false => format!("grep -c ' {name}+0x0 ' /sys/kernel/debug/kprobes/list || true"),
+    };
     let begin = Instant::now();
     while vm.sh(&hooked)?.trim() != places.to_string() {
         let now = vm.sh(&hooked)?;

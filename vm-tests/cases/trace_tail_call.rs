@@ -4,9 +4,9 @@ use crate::error::Result;
 use crate::guest::bpf::{self, Packets};
 use crate::guest::net::Net;
 use crate::guest::trace::Ended;
-use crate::guest::{Case, Guest};
+use crate::guest::{Case, Feature, Guest};
 
-pub const CASE: Case = Case { seconds: 240, ..Case::new(run) };
+pub const CASE: Case = Case { needs: &[Feature::X86], seconds: 240, ..Case::new(run) };
 
 const OK: u32 = 0;
 const SHOT: u32 = 2;

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use crate::error::{Context, Result};
+use crate::host::arch;
 
 /// What `kernels.toml` says.
 #[derive(Debug, Clone, Deserialize)]
@@ -56,7 +57,14 @@ pub struct Modules {
 impl Matrix {
     /// The matrix that this crate was built with.
     pub fn load() -> Result<Self> {
-        toml::from_str(include_str!("../kernels.toml")).map_err(|error| error.to_string()).context("kernels.toml")
+        let mut matrix: Self = toml::from_str(include_str!("../kernels.toml"))
+            .map_err(|error| error.to_string())
+            .context("kernels.toml")?;
+        let arch = arch::chosen()?.debian;
+        for package in matrix.kernels.iter_mut().flat_map(|kernel| &mut kernel.packages) {
+            *package = package.replace("ARCH", arch);
+        }
+        Ok(matrix)
     }
 
     /// The kernel called `name`.

@@ -137,7 +137,7 @@ pub fn open_kprobes(functions: &[CString]) -> io::Result<Vec<OwnedFd>> {
         let event = descriptor(result);
         for (request, argument) in [(PERF_EVENT_IOC_SET_BPF, open[0].as_raw_fd()), (PERF_EVENT_IOC_ENABLE, 0)] {
             // SAFETY: both requests take a number, not an address.
-            if unsafe { libc::ioctl(event.as_raw_fd(), request, argument) } < 0 {
+            if unsafe { libc::ioctl(event.as_raw_fd(), request as _, argument) } < 0 {
                 return Err(io::Error::last_os_error());
             }
         }

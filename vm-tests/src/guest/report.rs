@@ -1,4 +1,4 @@
-//! The way to the machine: lines of JSON on the second serial port.
+//! The way to the machine: lines of JSON on a serial port that is not the console.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -9,6 +9,9 @@ use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
 use crate::error::{Context, Result};
 use crate::protocol::Report;
 
+/// The port, as the driver of usual ports counts; aarch64's console is of another kind.
+const PORT: &str = if cfg!(target_arch = "aarch64") { "/dev/ttyS0" } else { "/dev/ttyS1" };
+
 /// The open port.
 pub struct Reporter {
     port: Mutex<File>,
@@ -17,7 +20,7 @@ pub struct Reporter {
 impl Reporter {
     /// Opens the port, without echo and translation.
     pub fn open() -> Result<Self> {
-        let port = OpenOptions::new().read(true).write(true).open("/dev/ttyS1").context("/dev/ttyS1")?;
+        let port = OpenOptions::new().read(true).write(true).open(PORT).context(PORT)?;
         let mut attributes = tcgetattr(&port)?;
         cfmakeraw(&mut attributes);
         tcsetattr(&port, SetArg::TCSANOW, &attributes)?;

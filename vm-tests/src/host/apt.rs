@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::arch::{self, Arch};
 use super::{output, program};
 use crate::error::{Context, Error, Result};
 use crate::matrix::matches;
@@ -30,13 +31,15 @@ const SUITES: &[&str] = &[
 /// One suite, with its package lists read.
 pub struct Suite {
     name: String,
+    arch: &'static Arch,
     directory: PathBuf,
 }
 
 impl Suite {
     /// Fetches the package lists of `suite` into `directory`.
     pub fn open(suite: &str, directory: &Path) -> Result<Self> {
-        let opened = Self { name: suite.to_owned(), directory: directory.join(suite) };
+        let arch = arch::chosen()?;
+        let opened = Self { name: suite.to_owned(), arch, directory: directory.join(arch.debian).join(suite) };
         for needed in ["lists/partial", "archives/partial", "state"] {
             fs::create_dir_all(opened.directory.join(needed))?;
         }
@@ -96,7 +99,7 @@ impl Suite {
 
     /// Read after the machine's own configuration, whose proxies stay in force and whose hooks do not.
     fn configuration(&self) -> String {
-        let at = self.directory.display();
+        let (at, arch) = (self.directory.display(), self.arch.debian);
         format!(
             r#"Dir::Etc::sourcelist "{at}/sources.list";
 Dir::Etc::sourceparts "-";
@@ -107,7 +110,7 @@ Dir::State::lists "{at}/lists";
 Dir::State::status "{at}/status";
 Dir::Cache "{at}";
 Dir::Cache::archives "{at}/archives";
-APT::Architecture "amd64";
+APT::Architecture "{arch}";
 APT::Sandbox::User "root";
 Acquire::Languages "none";
 Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";

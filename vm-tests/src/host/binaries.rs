@@ -1,15 +1,14 @@
 //! Builds the two static programs of a guest with a nested cargo: this crate as `/init`, and `whither`.
 //!
 //! Everything is linked statically, so that a guest needs no library of the machine. `--target` is named although it is
-//! the machine's own, because without it `crt-static` would also apply to procedural macros, which are shared objects.
+//! mostly the machine's own, because without it `crt-static` would also apply to procedural macros, which are shared objects.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use super::arch;
 use super::cache::{target, workspace};
 use crate::error::{Context, Result};
-
-const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Paths of the guest's own programs.
 #[derive(Debug, Clone)]
@@ -33,14 +32,16 @@ pub fn build(whither: bool) -> Result<Binaries> {
 fn agent() -> Result<PathBuf> {
     let directory = target().join("vm-agent");
     // It is built often and run for seconds; optimisation of the whole program would only cost time.
+    let arch = arch::chosen()?;
     let quick = ["lto=false", "codegen-units=16", "opt-level=1", "package.'*'.opt-level=1"];
     let mut command = Command::new(program());
-    command.args(["build", "--quiet", "--release", "--target", TARGET]);
+    command.args(["build", "--quiet", "--release", "--target", arch.target]);
     command.args(["--package", "vm-tests", "--bin", "vm-tests", "--target-dir"]).arg(&directory);
     command.args(quick.iter().flat_map(|setting| ["--config".to_owned(), format!("profile.release.{setting}")]));
+    // The linker of a target that is not this machine's is in .cargo/config.toml.
     command.env("RUSTFLAGS", "-C target-feature=+crt-static");
     run(command, "vm-tests")?;
-    Ok(directory.join(TARGET).join("release/vm-tests"))
+    Ok(directory.join(arch.target).join("release/vm-tests"))
 }
 
 fn tool() -> Result<PathBuf> {
@@ -48,11 +49,12 @@ fn tool() -> Result<PathBuf> {
         return Ok(given.into());
     }
     let directory = target().join("vm-build");
-    // As users build it: `cargo static` is in .cargo/config.toml.
+    let arch = arch::chosen()?;
+    // As users build it: .cargo/config.toml has what is particular.
     let mut command = Command::new(program());
-    command.args(["static", "--quiet", "--target-dir"]).arg(&directory).env_remove("RUSTFLAGS");
+    command.args(arch.build).args(["--quiet", "--target-dir"]).arg(&directory).env_remove("RUSTFLAGS");
     run(command, "whither")?;
-    Ok(directory.join(TARGET).join("release/whither"))
+    Ok(directory.join(arch.target).join("release/whither"))
 }
 
 fn program() -> std::ffi::OsString {

@@ -34,6 +34,7 @@ options of bench:
   --against PATH        measure this tracer, too: static, with pwru's command line
   --options TEXT        options of the tracer, for example '--backend kprobe'
 environment:
+  WHITHER_VM_ARCH       processor of the guests: amd64 (the default) or arm64
   WHITHER_VM_CACHE      where fetched kernels are kept (default: vm/ in the target directory)
   WHITHER_VM_KERNELS    a directory of unpacked kernels, one directory each, instead of the matrix
   WHITHER_VM_MIRROR     a Debian mirror, if apt of this machine has none

@@ -1,6 +1,7 @@
 //! The side that has a disk and a network: fetches kernels, packs initramfs images, runs QEMU.
 
 pub mod apt;
+pub mod arch;
 pub mod binaries;
 pub mod cache;
 pub mod cli;

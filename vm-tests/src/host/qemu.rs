@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use super::arch;
 use super::binaries::Binaries;
 use super::initramfs::{self, Extra};
 use super::kernels::Ready;
@@ -110,7 +111,7 @@ impl Machine<'_> {
         let listener = UnixListener::bind(&socket)?;
         let mut command = self.command(&image)?;
         command.args(["-serial", "stdio", "-chardev"]).arg(format!("socket,id=reports,path={}", socket.display()));
-        command.args(["-serial", "chardev:reports"]);
+        command.args(arch::chosen()?.port);
         let mut process =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("qemu")?;
         let (sender, events) = channel();
@@ -131,14 +132,16 @@ impl Machine<'_> {
     }
 
     fn command(&self, image: &Path) -> Result<std::process::Command> {
-        let mut command = program("qemu-system-x86_64", "qemu-system-x86")?;
+        let arch = arch::chosen()?;
+        let [name, package] = arch.qemu;
+        let mut command = program(name, package)?;
         let accelerator = std::env::var("WHITHER_VM_ACCEL").unwrap_or_else(|_| "tcg".to_owned());
-        let processor = if accelerator == "kvm" { "host" } else { "max" };
+        let processor = if accelerator == "kvm" { "host" } else { arch.cpu };
+        command.args(arch.machine);
         command.args(["-accel", &accelerator, "-cpu", processor, "-m", "1024", "-smp", &self.cpus.to_string()]);
         command.args(["-nodefaults", "-display", "none", "-no-reboot", "-kernel"]);
         command.arg(self.kernel.directory.join("vmlinuz")).arg("-initrd").arg(image);
-        // A triple fault is the quickest way out. The guest's clock under emulation upsets the TSC watchdog.
-        let append = format!("console=ttyS0 quiet panic=-1 reboot=t tsc=reliable {WATCHDOGS} {}", self.append);
+        let append = format!("{} quiet panic=-1 {WATCHDOGS} {}", arch.append, self.append);
         command.args(["-append", append.trim_end()]);
         if self.icount {
             command.args(["-icount", "shift=0"]);

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use super::apt::Suite;
+use super::arch;
 use super::cache::{Cache, remove};
 use super::elf::needed;
 use crate::error::{Context, Error, Result};
@@ -12,27 +13,27 @@ use crate::matrix::Matrix;
 
 /// Changes whenever the code below produces something else.
 const FORMAT: u32 = 1;
-const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
-const LOADER: &str = "usr/lib64/ld-linux-x86-64.so.2";
 
 /// The tree of the guest's programs, in the cache.
 pub fn ready(cache: &Cache, matrix: &Matrix) -> Result<PathBuf> {
-    let guest = &matrix.guest;
+    let (guest, arch) = (&matrix.guest, arch::chosen()?);
     cache
-        .directory("tools", &format!("{FORMAT} {guest:?}"), |to| {
+        .directory("tools", &format!("{FORMAT} {guest:?} {arch:?}"), |to| {
             eprintln!("vm-tests: fetching the guest's programs from {}", guest.suite);
             let packages = to.join("packages");
             Suite::open(&guest.suite, &cache.path("apt"))?.unpack(&guest.packages, &packages)?;
-            let mut tree = Tree { from: packages.clone(), to: to.join("root"), taken: BTreeSet::new() };
+            let libraries = format!("usr/lib/{}", arch.triplet);
+            let plugins = guest.plugins.iter().map(|plugins| format!("{libraries}/{plugins}")).collect::<Vec<_>>();
+            let mut tree = Tree { from: packages.clone(), to: to.join("root"), libraries, taken: BTreeSet::new() };
             for program in &guest.programs {
                 tree.take(program)?;
             }
-            for plugins in &guest.plugins {
+            for plugins in &plugins {
                 for entry in fs::read_dir(packages.join(plugins)).context(plugins)? {
                     tree.take(&format!("{plugins}/{}", entry?.file_name().to_string_lossy()))?;
                 }
             }
-            tree.take(LOADER)?;
+            tree.take(arch.loader)?;
             remove(&packages)
         })
         .map(|directory| directory.join("root"))
@@ -41,6 +42,7 @@ pub fn ready(cache: &Cache, matrix: &Matrix) -> Result<PathBuf> {
 struct Tree {
     from: PathBuf,
     to: PathBuf,
+    libraries: String,
     taken: BTreeSet<String>,
 }
 
@@ -63,7 +65,7 @@ impl Tree {
         let content = fs::read(&from)?;
         if content.starts_with(b"\x7fELF") {
             for library in needed(&content).context(path)? {
-                self.take(&format!("{LIBRARIES}/{library}"))?;
+                self.take(&format!("{}/{library}", self.libraries))?;
             }
         }
         Ok(())
