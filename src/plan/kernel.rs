@@ -171,10 +171,10 @@ impl Kernel {
 
     /// Finds all members in `btf`.
     pub fn find(btf: &Btf) -> Result<Kernel, PathError> {
-        let spot = |root: &str, chain: &str| spot(btf, root, chain);
+        let spot = |root: &str, chain: &str| number(btf, root, chain);
         let id = |name: &str| id(btf, name);
-        let cb = spot("sk_buff", "cb")?;
-        let tc_cb = spot("qdisc_skb_cb", "data")?;
+        let cb = place(btf, "sk_buff", "cb")?;
+        let tc_cb = place(btf, "qdisc_skb_cb", "data")?;
         Ok(Kernel {
             skb: Skb {
                 id: id("sk_buff")?,
@@ -196,7 +196,10 @@ impl Kernel {
                         Ok(_) => None,
                         Err(_) => {
                             let path = btf.path("sk_buff", "vlan_present")?;
-                            Some((Spot::of(&path), path.leaf.bits.map_or(1, |bits| 1 << (bits.shift & 7))))
+                            Some((
+                                spot("sk_buff", "vlan_present")?,
+                                path.leaf.bits.map_or(1, |bits| 1 << (bits.shift & 7)),
+                            ))
                         }
                     },
                 },
@@ -225,7 +228,7 @@ impl Kernel {
             task: Task::find(btf),
             xdp: Xdp::find(btf).ok(),
             bytes: BYTES.iter().find_map(|&(root, chain)| {
-                let array = spot(root, chain).ok().filter(|array| array.size >= 128)?;
+                let array = place(btf, root, chain).ok().filter(|array| array.size >= 128)?;
                 Some(Bytes { id: btf.find::<Composite>(root).ok()?.id(), array })
             }),
         })
@@ -236,7 +239,7 @@ impl Task {
     /// Finds the members; `None` if they are not what records hold, or lie where no load reaches.
     fn find(btf: &Btf) -> Option<Task> {
         let spot = |chain, size| {
-            let spot = spot(btf, "task_struct", chain).ok()?;
+            let spot = place(btf, "task_struct", chain).ok()?;
             (spot.size == size && spot.end() <= i16::MAX as u32).then_some(spot)
         };
         Some(Task { tgid: spot("tgid", 4)?, comm: spot("comm", 16)? })
@@ -247,17 +250,26 @@ impl Xdp {
     fn find(btf: &Btf) -> Result<Xdp, PathError> {
         Ok(Xdp {
             id: id(btf, "xdp_buff")?,
-            data: spot(btf, "xdp_buff", "data")?,
-            data_end: spot(btf, "xdp_buff", "data_end")?,
-            rxq: spot(btf, "xdp_buff", "rxq")?,
-            rxq_dev: (id(btf, "xdp_rxq_info")?, spot(btf, "xdp_rxq_info", "dev")?),
-            ether_type: (id(btf, "ethhdr")?, spot(btf, "ethhdr", "h_proto")?),
+            data: number(btf, "xdp_buff", "data")?,
+            data_end: number(btf, "xdp_buff", "data_end")?,
+            rxq: number(btf, "xdp_buff", "rxq")?,
+            rxq_dev: (id(btf, "xdp_rxq_info")?, number(btf, "xdp_rxq_info", "dev")?),
+            ether_type: (id(btf, "ethhdr")?, number(btf, "ethhdr", "h_proto")?),
         })
     }
 }
 
-fn spot(btf: &Btf, root: &str, chain: &str) -> Result<Spot, PathError> {
+fn place(btf: &Btf, root: &str, chain: &str) -> Result<Spot, PathError> {
     btf.path(root, chain).map(|path| Spot::of(&path))
+}
+
+/// A member that one load reads.
+pub(super) fn number(btf: &Btf, root: &str, chain: &str) -> Result<Spot, PathError> {
+    let spot = place(btf, root, chain)?;
+    match spot.size {
+        1 | 2 | 4 | 8 => Ok(spot),
+        _ => Err(PathError { kind: PathErrorKind::Expected("a number of 1, 2, 4 or 8 bytes"), span: 0..chain.len() }),
+    }
 }
 
 fn id(btf: &Btf, name: &str) -> Result<TypeId, PathError> {
@@ -274,5 +286,19 @@ impl Spot {
     /// Where a chain without pointers ends.
     fn of(path: &Path) -> Spot {
         Spot { offset: path.leaf.offset, size: path.leaf.size }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_load_reads_is_no_number() {
+        let types = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hosts/6.12-x86_64/sys/kernel/btf/vmlinux");
+        let btf = Btf::parse(std::fs::read(types).unwrap(), "vmlinux").unwrap();
+        assert_eq!(number(&btf, "sk_buff", "mark").unwrap().size, 4);
+        let error = number(&btf, "sk_buff", "cb").unwrap_err();
+        assert_eq!(error.to_string(), "expected a number of 1, 2, 4 or 8 bytes");
     }
 }

@@ -1,6 +1,6 @@
 //! `--output-bpfmap`: which functions work on a BPF map, and where what is shown of the map lies.
 
-use super::kernel::Spot;
+use super::kernel::{Spot, number};
 use super::{PlanError, Target};
 use crate::btf::{Arch, Btf, Func, Kind, Param, PathError, PathErrorKind, PointerSet, Struct, TypeId};
 use std::fmt;
@@ -51,16 +51,14 @@ impl Maps {
     /// Finds the functions among `targets` that work on maps.
     pub fn find(btf: &Btf, targets: &[Target]) -> Result<Maps, PlanError> {
         let missing = |error| PlanError::Kernel(PathError { kind: PathErrorKind::Root(error), span: 0..7 });
-        let spot = |member| {
-            let path = btf.path("bpf_map", member).map_err(PlanError::Kernel)?;
-            Ok(Spot { offset: path.leaf.offset, size: path.leaf.size })
-        };
+        let spot = |member| number(btf, "bpf_map", member).map_err(PlanError::Kernel);
+        let name = btf.path("bpf_map", "name").map_err(PlanError::Kernel)?.leaf;
         let maps = PointerSet::to_struct(btf, "bpf_map");
         let without_skb = (0u32..).zip(targets).filter(|(_, target)| target.skb_arg == 0 && target.module.is_none());
         let call = |(index, target): (u32, &Target)| Some(Call { target: index, value: value(btf, &maps, target)? });
         Ok(Maps {
             id: btf.find::<Struct>("bpf_map").map_err(missing)?.id(),
-            name: spot("name")?,
+            name: Spot { offset: name.offset, size: name.size },
             numbers: [spot("id")?, spot("map_type")?, spot("key_size")?, spot("value_size")?],
             calls: without_skb.filter_map(call).collect(),
         })

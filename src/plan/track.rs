@@ -1,6 +1,6 @@
 //! How packets are followed once they matched: by the address of their skb, from hooks where an skb is copied or ends.
 
-use super::kernel::Spot;
+use super::kernel::{Spot, number};
 use super::{Backend, Target};
 use crate::btf::{Btf, Composite, PathError, PathErrorKind, PointerSet, Struct, TypeId};
 use crate::host::SkbFunction;
@@ -38,13 +38,11 @@ pub struct Stacks {
 impl Stacks {
     /// Finds what it takes in the kernel's types.
     pub fn find(btf: &Btf) -> Result<Stacks, PathError> {
-        let path = btf.path("task_struct", "stack")?;
         let missing = |error| PathError { kind: PathErrorKind::Root(error), span: 0..11 };
         let task = btf.find::<Struct>("task_struct").map_err(missing)?.id();
         // A union of the stack with what lies at its end; the linker makes room of this size for the first task.
         let size = btf.find::<Composite>("thread_union").map_or(DEFAULT_STACK, |union| union.size());
-        let base = Spot { offset: path.leaf.offset, size: path.leaf.size };
-        Ok(Stacks { task, base, size })
+        Ok(Stacks { task, base: number(btf, "task_struct", "stack")?, size })
     }
 }
 
