@@ -40,7 +40,7 @@ fn run(vm: &Guest) -> Result<()> {
         let stack: Vec<&str> = lines.take_while(|line| !line.starts_with("0x")).collect();
         let innermost = if backend == "tracepoint" { caller } else { function };
         ensure!(stack[0].split('+').next() == Some(innermost), "{backend}: {innermost} is not on top\n{ended}");
-        let at = |name: &str| stack.iter().position(|frame| frame.split('+').next() == Some(name));
+        let at = |name: &str| stack.iter().position(|frame| frame.split(['+', '.']).next() == Some(name));
         // The kernel unwinds from the frame pointer on aarch64, and the caller's address is still in a register.
         let is_there = !cfg!(target_arch = "aarch64") || backend != "kprobe";
         let queue = if is_there { at("__dev_queue_xmit") } else { Some(0) };
