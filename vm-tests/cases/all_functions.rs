@@ -19,7 +19,9 @@ fn run(vm: &Guest) -> Result<()> {
     let patched = std::fs::read_to_string("/sys/kernel/tracing/enabled_functions")?;
     let probed = std::fs::read_to_string("/sys/kernel/debug/kprobes/list")?;
     // On x86_64 a kprobe at a function's entry is one of the patched functions, on other processors it is a breakpoint.
-    let probed = probed.lines().filter_map(|line| line.split_whitespace().nth(2)?.split('+').next());
+    let is_patched = cfg!(target_arch = "x86_64");
+    let probed = probed.lines().filter(|_| !is_patched);
+    let probed = probed.filter_map(|line| line.split_whitespace().nth(2)?.split('+').next());
     let attached: HashSet<String> =
         patched.lines().filter_map(|line| line.split_whitespace().next()).chain(probed).map(str::to_owned).collect();
     let mut missing: Vec<_> = wanted.iter().filter(|name| !attached.contains(*name)).collect();
