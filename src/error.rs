@@ -87,8 +87,8 @@ impl Error {
         self.to_string().lines().next().unwrap_or_default().to_owned()
     }
 
-    /// Whether another way in cannot help: a mistake of the user, or ours, or the end.
-    pub fn is_ours(&self) -> bool {
+    /// Whether another way in cannot help: a mistake of the user, or ours, no memory, or the end.
+    pub fn is_final(&self) -> bool {
         match self {
             Error::Plan(error) => {
                 use PlanError::{Expression, Field, Inner, NoMaps};
@@ -96,6 +96,8 @@ impl Error {
             }
             // Another way in takes fewer instructions.
             Error::Program(error) => !error.is_about_size(),
+            // Every way in has maps.
+            Error::Load(LoadError::Map { .. }) => true,
             _ => self.is_stop() || matches!(self, Error::Symbols(_) | Error::File { .. }),
         }
     }

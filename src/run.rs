@@ -10,7 +10,7 @@ use crate::host::survey::Host;
 use crate::host::{Roots, modules};
 use crate::late::Late;
 use crate::load::{self, Loaded, Program};
-use crate::names::{Names, NoSymbols, Reasons, Symbols};
+use crate::names::{Interfaces, Names, NoSymbols, Reasons, Symbols};
 use crate::output::{self, Counts, Details, End, Lines, Settings};
 use crate::plan::{Backend, Plan, PlanError, make};
 use crate::privilege::{self, Feature};
@@ -56,7 +56,9 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
         return print(dump, args, &host, &rungs);
     }
     let out = output::open(args, stop).map_err(|error| Error::File { path: file_name(args), error })?;
-    let Live { plan, loaded, names, hooks, failed, given_up } = match climb(args, &host, &rungs, packet, stop, &say) {
+    let interfaces = Interfaces::of_host().map_err(Error::cannot("start the thread that finds names of interfaces"))?;
+    let Live { plan, loaded, mut names, hooks, failed, given_up } = match climb(args, &host, &rungs, packet, stop, &say)
+    {
         Err(error) if error.is_stop() => {
             say.summary(&Counts::default(), 0, 0, stop.is_signalled());
             return Ok(Summary::default());
@@ -65,6 +67,8 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
     };
     say.backend(&plan, &host, &failed);
     say.given_up(&plan, &loaded, given_up.as_ref());
+    say.old_names(interfaces.deaf(), Interfaces::MAX_AGE_MS);
+    names.interfaces = interfaces;
     if args.strict
         && matches!(plan.backend, Backend::KprobeMulti | Backend::Kprobe)
         && host.btf.path("bpf_link_info", "kprobe_multi.missed").is_err()
@@ -74,7 +78,7 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let (tc, xdp) = (args.filter_trace_tc, args.filter_trace_xdp);
     let progs = if tc || xdp { Some(Progs::new(tc, xdp, &host)?) } else { None };
     if args.output_file.is_none() {
-        stop.watch(io::stdout().as_fd());
+        stop.watch(io::stdout().as_fd()).map_err(Error::cannot("watch standard output"))?;
     }
     let details = Details::new(&plan, &host.btf);
     let lookout = Lookout::new(args, &host, &plan);
@@ -377,7 +381,7 @@ pub(crate) fn climb(
     for &backend in rungs {
         match step(args, host, Plan::with(args, host, backend, packet.clone()), stop, say) {
             Ok(live) => return Ok(Live { failed, ..live }),
-            Err(error) if rungs.len() == 1 || error.is_ours() => return Err(error),
+            Err(error) if rungs.len() == 1 || error.is_final() => return Err(error),
             Err(error) => failed.push((backend, error)),
         }
     }

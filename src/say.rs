@@ -8,7 +8,7 @@ use crate::host::survey::Host;
 use crate::load::Loaded;
 use crate::output::Counts;
 use crate::plan::track::By;
-use crate::plan::{Backend, Memory, Plan};
+use crate::plan::{Backend, Memory, Plan, Transport};
 use crate::shrink::GivenUp;
 use crate::sys::bpf::ProgStats;
 use std::cell::{Cell, RefCell};
@@ -206,8 +206,16 @@ impl Say {
 
     /// Whether privileges that nothing needs any more were given up; a kernel or a container may refuse.
     pub fn privilege(&self, what: &str, given_up: io::Result<()>) {
-        if let (true, Err(error)) = (self.debug, given_up) {
-            self.line(&format!("debug: all {what} stay: {error}"));
+        if let Err(error) = given_up {
+            self.line(&format!("note: the run keeps all {what}: {error}"));
+        }
+    }
+
+    /// Why names of interfaces may be old ones, for so many milliseconds.
+    pub fn old_names(&self, deaf: Option<&io::Error>, for_ms: u64) {
+        if let Some(error) = deaf {
+            let seconds = for_ms / 1000;
+            self.line(&format!("note: an interface that is renamed may have its old name for {seconds} s: {error}"));
         }
     }
 
@@ -366,6 +374,11 @@ pub fn way(plan: &Plan, host: &Host, failed: &[(Backend, Error)]) -> String {
         Memory::Direct => ", memory read by typed loads, packets matched in user space",
         Memory::Read | Memory::Typed => ", memory read by bpf_probe_read_kernel",
     };
+    if let (Transport::Perf { .. }, Err(error)) = (plan.transport, &host.features.ring_buffer)
+        && plan.memory != Memory::Direct
+    {
+        text += &format!(", buffers for each CPU, whose events are not in order ({error})");
+    }
     match plan.backend {
         _ if plan.targets.is_empty() => {}
         Backend::Tracepoint => text += &format!("; only the {points} tracepoints with an skb are seen, no functions"),
@@ -566,17 +579,24 @@ mod tests {
             run_time_ns: 1000,
             ..ProgStats::default()
         };
-        let speak = |say: &Say| {
-            say.program("entry", &stats);
-            say.privilege("capabilities", Err(denied()));
-        };
+        let speak = |say: &Say| say.program("entry", &stats);
         assert_eq!(said(false, speak), "");
-        assert_eq!(
-            said(true, speak),
-            "debug: entry: 90 slots, 400 bytes of code, 10 runs of 100 ns\n\
-             debug: all capabilities stay: Operation not permitted (os error 1)\n"
-        );
+        assert_eq!(said(true, speak), "debug: entry: 90 slots, 400 bytes of code, 10 runs of 100 ns\n");
         assert!(said(true, |say| say.stage("loading")).starts_with("debug: loading: "));
+    }
+
+    #[test]
+    fn what_a_host_refuses_is_told() {
+        assert_eq!(
+            said(false, |say| say.privilege("system calls", Err(denied()))),
+            "note: the run keeps all system calls: Operation not permitted (os error 1)\n"
+        );
+        assert_eq!(said(false, |say| say.privilege("capabilities", Ok(()))), "");
+        assert_eq!(
+            said(false, |say| say.old_names(Some(&denied()), 5000)),
+            "note: an interface that is renamed may have its old name for 5 s: Operation not permitted (os error 1)\n"
+        );
+        assert_eq!(said(false, |say| say.old_names(None, 5000)), "");
     }
 
     #[test]

@@ -80,6 +80,8 @@ fn endings() -> String {
         Record: DecodeError::Short { have: 12, need: 40 }.into();
         Io: Error::cannot("wait for signals")(denied()), Error::cannot("read what was lost")(denied()),
             Error::cannot("look for BPF programs")(denied()),
+            Error::cannot("start the thread that finds names of interfaces")(denied()),
+            Error::cannot("watch standard output")(denied()),
             Error::cannot("follow events")(io::Error::from_raw_os_error(libc::EMFILE));
         Filter: FilterError::Tasks.into();
         Types: ExportError::Terminal.into();
@@ -88,6 +90,7 @@ fn endings() -> String {
     // The host.
     variants!(out, HostError, Error::from, {
         Pattern: HostError::Pattern("found open group without closing ')'".into());
+        Cpus: HostError::Cpus(denied());
         Btf: HostError::Btf(TypesError::Missing(file()));
         OtherKernel: HostError::OtherKernel(file());
         Netns: HostError::Netns { path: file(), error: denied() };

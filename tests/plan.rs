@@ -48,7 +48,7 @@ fn plan(case: &Case) -> Result<String, Error> {
             Ok(plan) => plan,
             Err(error) => {
                 let error = Error::from(error);
-                if error.is_ours() || args.backend.is_some() {
+                if error.is_final() || args.backend.is_some() {
                     return Err(error);
                 }
                 let _ = writeln!(out, "--- not {backend}\n{error}");

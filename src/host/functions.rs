@@ -57,6 +57,8 @@ pub enum ListError {
     Refused(PathBuf),
     /// Anything else.
     Unreadable(PathBuf, io::Error),
+    /// It is read beside the symbols, by a thread that the kernel did not start.
+    NoThread(io::Error),
 }
 
 impl fmt::Display for ListError {
@@ -65,6 +67,7 @@ impl fmt::Display for ListError {
             ListError::NotMounted => f.write_str("tracefs is not mounted"),
             ListError::Refused(path) => write!(f, "{} is refused: lockdown or missing privilege", path.display()),
             ListError::Unreadable(path, e) => write!(f, "cannot read {}: {e}", path.display()),
+            ListError::NoThread(e) => write!(f, "no thread: {e}"),
         }
     }
 }

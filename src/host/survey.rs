@@ -95,6 +95,8 @@ impl Wanted {
 pub enum HostError {
     /// `--filter-func` is no regular expression.
     Pattern(String),
+    /// How many CPUs there may be is not known.
+    Cpus(io::Error),
     /// No type information.
     Btf(LoadError),
     /// The file of `--kernel-btf` does not fit this kernel.
@@ -143,6 +145,7 @@ fn is_refusal(error: &io::Error) -> bool {
 impl fmt::Display for HostError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            HostError::Cpus(error) => write!(f, "how many CPUs there may be is not known: {error}"),
             HostError::Pattern(text) => write!(f, "--filter-func is no regular expression: {text}"),
             HostError::Btf(error @ LoadError::Missing(_)) => write!(f, "no kernel type information (BTF): {error}"),
             HostError::Btf(error) => error.fmt(f),
@@ -174,7 +177,7 @@ impl std::error::Error for HostError {}
 impl Host {
     /// Reads what a run with `args` needs.
     pub fn read(args: &Args, roots: &Roots) -> Result<Host, HostError> {
-        let cpus = sys::bpf::possible_cpus().unwrap_or(1) as u32;
+        let cpus = sys::bpf::possible_cpus().map_err(HostError::Cpus)? as u32;
         Host::with(args, roots, cpus, |btf, own_types| match args.may_use_fentry() && own_types {
             true => Features::try_all(btf, own_types).and_fentry(btf),
             false => Features::try_all(btf, own_types),
@@ -337,9 +340,8 @@ pub(super) fn locate(functions: &mut Targets, roots: &Roots, btf: Option<&Btf>) 
             let (list, symbols) = std::thread::scope(|scope| {
                 let list = std::thread::Builder::new().spawn_scoped(scope, read);
                 let symbols = Source::new(&roots.proc).addresses(&names);
-                // Where there is no second thread, one after the other.
-                let list = list.map_or_else(|_| Ok(read()), |thread| thread.join());
-                (list.unwrap_or(Err(ListError::NotMounted)), symbols)
+                let list = list.map_err(ListError::NoThread);
+                (list.and_then(|thread| thread.join().unwrap_or(Err(ListError::NotMounted))), symbols)
             });
             let no_list = match list {
                 Ok(list) => {

@@ -23,10 +23,6 @@ use crate::privilege::{self, Feature};
 /// Width of the column, in bytes.
 pub const WIDTH: usize = 16;
 
-/// A namespace whose interfaces are this old is visited again, without waiting for it: interfaces are renamed, and
-/// inode numbers of namespaces are used again.
-const MAX_AGE_MS: u64 = 5000;
-
 /// An interface that has no name is looked for again after this time.
 const RETRY_MS: u64 = 1000;
 
@@ -59,6 +55,8 @@ pub struct Interfaces {
     /// Tells when names are no longer what they were, and when that was looked at last.
     changes: Option<Changes>,
     looked_ms: u64,
+    /// Why not all changes are heard of.
+    deaf: Option<io::Error>,
     /// The last one that was asked for: one packet makes many lines in a row.
     last: (u64, Entry),
     now_ms: u64,
@@ -104,11 +102,24 @@ impl Entry {
 }
 
 impl Interfaces {
+    /// A namespace whose interfaces are this old is visited again, without waiting for it: interfaces are renamed, and
+    /// inode numbers of namespaces are used again.
+    pub const MAX_AGE_MS: u64 = 5000;
+
     /// The interfaces of this machine. The namespaces are those of the processes in `/proc` and of the files in
-    /// `/run/netns`; visiting them starts at once, in the background.
-    pub fn of_host() -> Interfaces {
-        let worker = Worker::start();
-        Interfaces { worker: Some(worker), changes: Changes::listen().ok(), ..Interfaces::fixed([]) }
+    /// `/run/netns`; visiting them starts at once, in the background. An error is that there is no thread for it.
+    pub fn of_host() -> io::Result<Interfaces> {
+        let worker = Some(Worker::start()?);
+        let (changes, deaf) = match Changes::listen() {
+            Ok((changes, own_alone)) => (Some(changes), own_alone),
+            Err(error) => (None, Some(error)),
+        };
+        Ok(Interfaces { worker, changes, deaf, ..Interfaces::fixed([]) })
+    }
+
+    /// Why changes of some interfaces are seen only when their names are [`Interfaces::MAX_AGE_MS`] old.
+    pub fn deaf(&self) -> Option<&io::Error> {
+        self.deaf.as_ref()
     }
 
     /// These interfaces and no others: namespace, number, name.
@@ -122,6 +133,7 @@ impl Interfaces {
             worker: None,
             changes: None,
             looked_ms: 0,
+            deaf: None,
             last,
             now_ms: 0,
             budget: (0, 0),
@@ -239,7 +251,7 @@ impl Interfaces {
         match visit {
             Visit::Links { netns, links } => {
                 for link in links {
-                    let entry = Entry::new(Some(&link.name), link.ifindex, self.now_ms + MAX_AGE_MS);
+                    let entry = Entry::new(Some(&link.name), link.ifindex, self.now_ms + Interfaces::MAX_AGE_MS);
                     self.insert(key(netns, link.ifindex), entry);
                 }
             }
@@ -304,14 +316,14 @@ enum Visit {
 }
 
 impl Worker {
-    fn start() -> Worker {
+    fn start() -> io::Result<Worker> {
         let (requests, wanted) = channel();
         let (found, visits) = channel();
-        let thread = thread::Builder::new().name("interfaces".into()).spawn(move || {
+        thread::Builder::new().name("interfaces".into()).spawn(move || {
             privilege::keep_for_thread(Feature::Interfaces);
             visit_all(&wanted, &found);
-        });
-        Worker { requests, visits, is_ready: thread.is_err() }
+        })?;
+        Ok(Worker { requests, visits, is_ready: false })
     }
 }
 
@@ -421,16 +433,16 @@ mod tests {
     #[test]
     fn the_loopback_of_our_own_namespace_has_a_name() {
         let home = fs::metadata("/proc/self/ns/net").unwrap().ino() as u32;
-        let mut interfaces = Interfaces::of_host();
+        let mut interfaces = Interfaces::of_host().unwrap();
         assert_eq!(interfaces.text(home, 1).text.as_bytes(), b"lo:1");
-        interfaces.tick(MAX_AGE_MS + 1);
+        interfaces.tick(Interfaces::MAX_AGE_MS + 1);
         assert_eq!(interfaces.text(home, 1).text.as_bytes(), b"lo:1", "the old name stays while it is asked for again");
     }
 
     #[test]
     fn an_unknown_number_is_not_asked_for_at_every_line() {
         let home = fs::metadata("/proc/self/ns/net").unwrap().ino() as u32;
-        let mut interfaces = Interfaces::of_host();
+        let mut interfaces = Interfaces::of_host().unwrap();
         assert_eq!(interfaces.text(home, 0x7fff_ffff).text.as_bytes(), b"2147483647");
         let asked = interfaces.budget;
         for _ in 0..100 {

@@ -39,13 +39,13 @@ pub struct Names {
 }
 
 impl Names {
-    /// The names of this machine. What takes time to gather is gathered in the background from now on.
+    /// The names of this machine, but for its interfaces: [`Interfaces::of_host`] starts a thread.
     pub fn of_host(targets: &[TargetName], reasons: Reasons, symbols: Box<dyn Symbols + Send>) -> Names {
         Names {
             functions: Functions::new(targets),
             symbols,
             reasons,
-            interfaces: Interfaces::of_host(),
+            interfaces: Interfaces::fixed([]),
             netns: NetnsNames::new("/run/netns"),
             processes: Processes::new("/proc"),
             started: Instant::now(),

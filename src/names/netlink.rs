@@ -54,14 +54,13 @@ pub fn links() -> io::Result<Vec<Link>> {
 pub struct Changes(OwnedFd);
 
 impl Changes {
-    /// Begins to listen.
-    pub fn listen() -> io::Result<Changes> {
+    /// Begins to listen; also, why only the own namespace is heard of.
+    pub fn listen() -> io::Result<(Changes, Option<io::Error>)> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let socket = socket::socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
-        // Without it the own namespace is heard of alone.
-        let _ = process::hear_all_namespaces(&socket);
+        let own_alone = process::hear_all_namespaces(&socket).err();
         socket::bind(socket.as_raw_fd(), &NetlinkAddr::new(0, RTMGRP_LINK))?;
-        Ok(Changes(socket))
+        Ok((Changes(socket), own_alone))
     }
 
     /// Whether something changed since the last call.

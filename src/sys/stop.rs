@@ -68,10 +68,9 @@ impl Stop {
     }
 
     /// Watches the end of a pipe that is written to: that its reader closes the other end asks for the end of the run, too.
-    pub fn watch(&self, output: BorrowedFd<'_>) {
-        if let Ok(output) = output.try_clone_to_owned() {
-            let _ = self.output.set(output);
-        }
+    pub fn watch(&self, output: BorrowedFd<'_>) -> io::Result<()> {
+        let _ = self.output.set(output.try_clone_to_owned()?);
+        Ok(())
     }
 
     /// Whether the end was asked for, by a signal or by [`Stop::request`].
@@ -148,7 +147,7 @@ mod tests {
             hangups: Arc::default(),
         };
         let (reader, writer) = nix::unistd::pipe().expect("a pipe");
-        stop.watch(writer.as_fd());
+        stop.watch(writer.as_fd()).unwrap();
         stop.wait([], Some(Duration::ZERO));
         assert!(!stop.is_requested());
         drop(reader);

@@ -29,9 +29,10 @@ impl Stopped {
         self.registers.orig_rax as i64
     }
 
-    /// Its first arguments; before the call.
-    pub fn arguments(&self) -> [u64; 2] {
-        [self.registers.rdi, self.registers.rsi]
+    /// Its arguments; before the call.
+    pub fn arguments(&self) -> [u64; 6] {
+        let at = &self.registers;
+        [at.rdi, at.rsi, at.rdx, at.r10, at.r8, at.r9]
     }
 
     /// What it returned; behind the call.
@@ -59,9 +60,9 @@ impl Stopped {
         self.registers.regs[8] as i64
     }
 
-    /// Its first arguments; before the call.
-    pub fn arguments(&self) -> [u64; 2] {
-        [self.registers.regs[0], self.registers.regs[1]]
+    /// Its arguments; before the call.
+    pub fn arguments(&self) -> [u64; 6] {
+        std::array::from_fn(|argument| self.registers.regs[argument])
     }
 
     /// What it returned; behind the call.

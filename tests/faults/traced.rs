@@ -11,9 +11,13 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+#[path = "call.rs"]
+mod call;
 #[path = "stopped.rs"]
 mod stopped;
 
+pub use call::Call;
+use call::PROG_LOAD;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::ptrace::{self, Options};
@@ -23,7 +27,7 @@ use nix::unistd::Pid;
 use stopped::Stopped;
 
 /// A call of the main thread is answered by an error.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Fault {
     /// What is called.
     pub call: Call,
@@ -32,46 +36,6 @@ pub struct Fault {
     pub after: usize,
     /// The answer.
     pub errno: Errno,
-}
-
-/// A kind of call: its number, and for calls that are many in one the first argument.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Call {
-    number: i64,
-    command: u64,
-}
-
-impl Call {
-    /// bpf(2) that attaches a program to a tracepoint or by a trampoline.
-    pub const RAW_TRACEPOINT_OPEN: Call = Call { number: libc::SYS_bpf, command: 17 };
-
-    /// Whether it is bpf(2).
-    pub fn is_bpf(self) -> bool {
-        self.number == libc::SYS_bpf
-    }
-
-    /// Whether a failure can be told from the outside, and is one that the kernel could give: not what it says on standard
-    /// error, not the memory that the allocator asks for (it aborts), not random numbers and the time (the standard
-    /// library wants them), not locks, not the mask of signals (the C library does not ask whether it was set), not the way out.
-    pub fn may_fail(self) -> bool {
-        const NEVER: [i64; 14] = [
-            libc::SYS_write,
-            libc::SYS_getrandom,
-            libc::SYS_futex,
-            libc::SYS_exit,
-            libc::SYS_exit_group,
-            libc::SYS_brk,
-            libc::SYS_munmap,
-            libc::SYS_madvise,
-            libc::SYS_mprotect,
-            libc::SYS_sched_yield,
-            libc::SYS_rt_sigprocmask,
-            libc::SYS_rt_sigreturn,
-            libc::SYS_restart_syscall,
-            libc::SYS_clock_gettime,
-        ];
-        !NEVER.contains(&self.number)
-    }
 }
 
 /// What became of a run.
@@ -106,8 +70,6 @@ impl Ended {
 const READY: &str = "Listening for events";
 /// The first call that is whither's and not the run-time's.
 const FIRST: i64 = libc::SYS_signalfd4;
-/// The command of bpf(2) that loads a program.
-const PROG_LOAD: u64 = 5;
 /// A run takes a fraction of a second, on a loaded machine several.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -243,7 +205,8 @@ impl Traced {
             return;
         }
         self.inside.push(pid);
-        let [first, second] = at.arguments();
+        let arguments = at.arguments();
+        let [first, second, ..] = arguments;
         if self.ended.confined {
             self.ended.confined_calls.insert((number, first));
         }
@@ -254,16 +217,15 @@ impl Traced {
         if !self.counting {
             return;
         }
-        let command = if number == libc::SYS_bpf { first } else { 0 };
-        let call = Call { number, command };
-        let before = || self.ended.calls.iter().filter(|&&earlier| earlier == call).count();
-        if let Some(fault) = self.fault.filter(|fault| fault.call == call && fault.after == before()) {
+        let call = Call::new(pid, number, arguments);
+        let before = || self.ended.calls.iter().filter(|&earlier| *earlier == call).count();
+        if let Some(fault) = self.fault.as_ref().filter(|fault| fault.call == call && fault.after == before()) {
             at.skip();
             self.answer = Some(fault.errno);
             self.ended.failed = true;
         }
-        if number == libc::SYS_bpf
-            && command == PROG_LOAD
+        if call.is_bpf()
+            && first == PROG_LOAD
             && self.refuses.is_some_and(|refuses| refuse(pid, second, refuses).expect("its memory"))
         {
             at.skip();

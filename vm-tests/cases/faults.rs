@@ -41,8 +41,9 @@ fn a_kprobe_stands_in() -> Result<()> {
     let interrupt = |main| kill(main, Signal::SIGINT).expect("it is there");
     let whole = traced::run(&whither, None);
     let calls = whole.calls_until_ready().ok_or("it does not start")?;
-    let after = calls.iter().filter(|call| **call == Call::RAW_TRACEPOINT_OPEN).count() - 1;
-    let fault = Fault { call: Call::RAW_TRACEPOINT_OPEN, after, errno: Errno::ENOSPC };
+    let trampolines: Vec<&Call> = calls.iter().filter(|call| call.is_trampoline()).collect();
+    let call = (*trampolines.last().ok_or("it attaches by no trampoline")?).clone();
+    let fault = Fault { call, after: trampolines.len() - 1, errno: Errno::ENOSPC };
     for (ended, fentry, refused) in [
         (whole, "fentry for 2 of the functions", ""),
         (traced::run(&whither, Some(fault)), "fentry for 2 of the functions", ", 1 by kprobes where fentry is refused"),
