@@ -105,6 +105,7 @@ fn endings() -> String {
         Unreadable: TypesError::Unreadable(file(), denied());
         Btf: TypesError::Btf(file(), BtfError::NotBtf);
         Packed: TypesError::Packed(file(), PackedError::BadElf);
+        Stopped: TypesError::Stopped;
     });
     variants!(out, PackedError, |error| types(TypesError::Packed(file(), error)), {
         Unknown: PackedError::Unknown;

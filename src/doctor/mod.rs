@@ -43,7 +43,7 @@ fn examine() -> Report {
         }
     };
     let args = datagram.args("");
-    let host = match Host::read(&args, &roots) {
+    let host = match Host::read(&args, &roots, None) {
         Ok(host) => host,
         Err(error) => {
             let error = Error::from(error);

@@ -20,9 +20,10 @@ use std::os::unix::fs::FileTypeExt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::clean;
 use crate::cli::{Args, Timestamp};
 use crate::decode::{Event, Function};
-use crate::names::{Names, ProgramName, TargetName, clean};
+use crate::names::{Names, ProgramName, TargetName};
 use crate::sys::stop::Stop;
 
 pub use details::Details;
