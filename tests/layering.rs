@@ -162,6 +162,16 @@ fn threads_are_asked_for() {
     }
 }
 
+/// `eprintln!` and its like panic where nothing can be written; `writeln!` says so.
+#[test]
+fn printing_does_not_panic() {
+    for file in ["src", "filter-compiler/src", "asm/src"].into_iter().flat_map(sources) {
+        let found = words(&file.code).find(|word| ["print", "println", "eprint", "eprintln"].contains(word));
+        let found = found.filter(|word| file.code.contains(&format!("{word}!")));
+        assert_eq!(found, None, "{}", file.name);
+    }
+}
+
 #[test]
 fn what_decides_does_no_io() {
     let mut excused = BTreeSet::new();
