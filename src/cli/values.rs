@@ -206,10 +206,10 @@ impl FromStr for NetnsSpec {
             return Ok(NetnsSpec::Path(text.into()));
         }
         let digits = text.strip_prefix("inode:").ok_or_else(bad)?;
-        if !digits.chars().all(|c| c.is_ascii_digit()) {
+        if digits.is_empty() || !digits.chars().all(|c| c.is_ascii_digit()) {
             return Err(bad());
         }
-        digits.parse().map(NetnsSpec::Inode).map_err(|_| bad())
+        digits.parse().map(NetnsSpec::Inode).map_err(|_| BadValue::new("the number is too large"))
     }
 }
 

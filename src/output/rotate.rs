@@ -58,7 +58,11 @@ impl RotatingFile {
     /// Opens `path` for appending; creates it, and its directory, if it is not there.
     pub fn open(path: &Path, rotation: Rotation, hangups: Arc<AtomicU32>, say: Say) -> io::Result<RotatingFile> {
         if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-            DirBuilder::new().recursive(true).mode(0o755).create(dir)?;
+            match DirBuilder::new().recursive(true).mode(0o755).create(dir) {
+                // A file, as opening says more clearly.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => made?,
+            }
         }
         let file = append(path, 0o644)?;
         let metadata = file.metadata()?;
