@@ -1,6 +1,6 @@
 //! Functions that are found while the run goes on: those of modules that are loaded, and further ones that share a name.
 
-use crate::attach::Hooks;
+use crate::attach::{AttachError, Hooks};
 use crate::cli::Args;
 use crate::error::Error;
 use crate::host::arrivals::{Change, Modules, further_places};
@@ -143,6 +143,7 @@ impl Tracing<'_, '_> {
         let work: Vec<_> = work.collect();
         match self.hooks.more(&work, self.plan, self.stop) {
             Ok(()) => self.say.further(self.hooks.attached() - before),
+            Err(AttachError::Stopped) => {}
             Err(error) => self.say.not_attached("functions that share their name with others", &error.to_string()),
         }
     }

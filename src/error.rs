@@ -1,11 +1,12 @@
 //! Why a command failed: one sentence each, at most one hint, and the exit code.
 
 use crate::attach::AttachError;
+use crate::clean;
 use crate::cli::Misuse;
 use crate::decode::DecodeError;
 use crate::filter_command;
-use crate::host::SymbolsError;
 use crate::host::survey::HostError;
+use crate::host::{LoadError as TypesError, SymbolsError};
 use crate::load::LoadError;
 use crate::plan::{Backend, PlanError};
 use crate::program::BuildError;
@@ -79,7 +80,8 @@ impl Error {
 
     /// Whether this is no failure: the end was asked for before anything could be traced.
     pub fn is_stop(&self) -> bool {
-        matches!(self, Error::Load(LoadError::Stopped) | Error::Attach(AttachError::Stopped))
+        let of_host = matches!(self, Error::Host(HostError::Btf(TypesError::Stopped)));
+        of_host || matches!(self, Error::Load(LoadError::Stopped) | Error::Attach(AttachError::Stopped))
     }
 
     /// The first line: what is wrong, without where and what to do.
@@ -198,7 +200,7 @@ impl fmt::Display for Error {
                 }
                 Ok(())
             }
-            Error::File { path, error } => write!(f, "{}: {error}", path.display()),
+            Error::File { path, error } => write!(f, "{}: {error}", clean::path(path)),
             Error::Record(error) => write!(f, "a record cannot be read: {error}"),
             Error::Io { what, error } => write!(f, "cannot {what}: {error}"),
             Error::Filter(error) => error.fmt(f),

@@ -22,7 +22,7 @@ use std::sync::Arc;
 pub fn run(args: &Args, stop: &Stop) -> Result<(), Error> {
     process::raise_nofile();
     process::raise_memlock();
-    let mut host = Host::read(args, &Roots::default())?;
+    let mut host = Host::read(args, &Roots::default(), Some(stop))?;
     if let Some(error) = host.awaited.pop() {
         return Err(HostError::Btf(error).into());
     }

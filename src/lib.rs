@@ -3,6 +3,7 @@
 pub mod arrivals;
 pub mod attach;
 pub mod btf;
+pub mod clean;
 pub mod cli;
 pub mod decode;
 pub mod doctor;

@@ -117,6 +117,13 @@ impl LoadError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             LoadError::Program { refusal: Some(_), .. } => Some("--dump=verifier prints the whole log"),
+            LoadError::Map { name, error } if matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::E2BIG)) => {
+                match *name {
+                    "whither_tracked" => Some("--track-table-size says for how many packets it has room"),
+                    "whither_events" => Some("--buffer-size says how large it is"),
+                    _ => None,
+                }
+            }
             _ => None,
         }
     }

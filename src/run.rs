@@ -48,7 +48,10 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
     make::inner(args)?;
     process::raise_nofile();
     process::raise_memlock();
-    let host = Host::read(args, &Roots::default())?;
+    let host = match Host::read(args, &Roots::default(), Some(stop)).map_err(Error::from) {
+        Err(error) if error.is_stop() => return Ok(not_started(&say, stop)),
+        host => host?,
+    };
     say.stage("host");
     say.host(&host);
     let rungs = make::ladder(args, &host);
@@ -59,10 +62,7 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
     let interfaces = Interfaces::of_host().map_err(Error::cannot("start the thread that finds names of interfaces"))?;
     let Live { plan, loaded, mut names, hooks, failed, given_up } = match climb(args, &host, &rungs, packet, stop, &say)
     {
-        Err(error) if error.is_stop() => {
-            say.summary(&Counts::default(), 0, 0, stop.is_signalled());
-            return Ok(Summary::default());
-        }
+        Err(error) if error.is_stop() => return Ok(not_started(&say, stop)),
         live => live?,
     };
     say.backend(&plan, &host, &failed);
@@ -348,6 +348,12 @@ impl Run<'_> {
         self.say.stage("detach");
         Ok(summary)
     }
+}
+
+/// The end was asked for before anything was traced.
+fn not_started(say: &Say, stop: &Stop) -> Summary {
+    say.summary(&Counts::default(), 0, 0, stop.is_signalled());
+    Summary::default()
 }
 
 fn file_name(args: &Args) -> PathBuf {

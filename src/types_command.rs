@@ -2,6 +2,7 @@
 
 use crate::btf::slice::Slicer;
 use crate::btf::{Btf, BtfError, Func, Kind, PointerSet, Struct, TypeId};
+use crate::clean;
 use crate::cli::TypesArgs;
 use crate::host::survey::HostError;
 use crate::host::{Roots, modules};
@@ -80,7 +81,7 @@ impl fmt::Display for Error {
                 write!(f, "the kernel has no struct, union, enum or typedef `{}`", name.escape_debug())
             }
             Error::Terminal => f.write_str("types are no text for a terminal: name a file with --output"),
-            Error::Write(path, error) => write!(f, "{}: {error}", path.display()),
+            Error::Write(path, error) => write!(f, "{}: {error}", clean::path(path)),
         }
     }
 }
@@ -91,7 +92,7 @@ impl std::error::Error for Error {}
 pub fn run(args: &TypesArgs) -> Result<(), Error> {
     let roots = Roots::default();
     let release = roots.release();
-    let found = modules::load_kernel(&roots.sys, args.kernel_btf.as_deref(), &release);
+    let found = modules::load_kernel(&roots.sys, args.kernel_btf.as_deref(), &release, None);
     let (btf, _) = found.map_err(|error| Error::Types(HostError::Btf(error)))?;
     let slice = slice(&btf, &args.names)?;
     match &args.output {

@@ -168,3 +168,29 @@ fn lines_that_nobody_reads_are_counted() {
         }
     }
 }
+
+/// What cannot be said, because nothing more goes to standard error either, is no reason to end.
+#[test]
+fn a_warning_that_nobody_can_read_ends_nothing() {
+    let directory = std::env::temp_dir().join(format!("whither-unsaid-{}", std::process::id()));
+    let moved = directory.with_extension("moved");
+    let file = directory.join("lines").display().to_string();
+    let args: Vec<&str> = ["--output-file", &file].into_iter().chain(FLAGS).chain(["5016"]).collect();
+    if let Some(mut run) = Started::new(&args, Stdio::null()) {
+        // Standard error is a file here.
+        let pid = run.child.id().to_string();
+        let limited = Command::new("prlimit").args(["--fsize=0", "--pid", &pid]).status().expect("util-linux is there");
+        assert!(limited.success());
+        // The file cannot be opened again, which is worth a warning.
+        fs::rename(&directory, &moved).expect("whither made it");
+        run.signal(Signal::SIGHUP);
+        send(10, "5016");
+        thread::sleep(Duration::from_millis(300));
+        run.signal(Signal::SIGINT);
+        let code = run.wait().code();
+        assert!(run.said().ends_with("Listening for events..\n"), "{}", run.said());
+        assert_eq!(code, Some(0));
+    }
+    let _ = fs::remove_dir_all(&directory);
+    let _ = fs::remove_dir_all(&moved);
+}

@@ -106,7 +106,7 @@ fn recorded_hosts() {
 fn describe(roots: &Roots) -> String {
     let mut out = String::new();
     let release = roots.release();
-    let btf = Arc::new(modules::load_kernel(&roots.sys, None, &release).unwrap().0);
+    let btf = Arc::new(modules::load_kernel(&roots.sys, None, &release, None).unwrap().0);
     writeln!(out, "release {release}\n").unwrap();
     paths(&mut out, &btf);
     names(&mut out, &btf);

@@ -80,7 +80,7 @@ fn measure_host() {
     let read = std::fs::read(VMLINUX).map(|bytes| bytes.len());
     eprintln!("read {read:?} bytes {:?}", begin.elapsed());
     let begin = Instant::now();
-    let Ok((btf, _)) = modules::load_kernel(&roots.sys, None, &roots.release()) else {
+    let Ok((btf, _)) = modules::load_kernel(&roots.sys, None, &roots.release(), None) else {
         eprintln!("skipped: {VMLINUX} cannot be read");
         return;
     };

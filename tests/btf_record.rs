@@ -41,7 +41,7 @@ fn record() {
     let (Ok(from), Ok(to)) = (std::env::var("RECORD_FROM"), std::env::var("RECORD_TO")) else { return };
     let (roots, to) = (Roots::under(from), Path::new(&to));
     let release = std::env::var("RECORD_RELEASE").unwrap_or_else(|_| roots.release());
-    let kernel = Arc::new(modules::load_kernel(&roots.sys, None, &release).unwrap().0);
+    let kernel = Arc::new(modules::load_kernel(&roots.sys, None, &release, None).unwrap().0);
     let mut names: HashSet<String> = FUNCTIONS.iter().chain(SYMBOLS).map(|&n| n.to_owned()).collect();
     let present: Vec<(String, Btf)> = MODULES
         .iter()
@@ -118,7 +118,7 @@ fn write(to: &Path, path: &str, bytes: &[u8]) {
 /// A slice has the same functions with an skb, with the same arguments, as what it was cut from.
 #[test]
 fn slice_of_this_machine() {
-    let Ok((whole, _)) = modules::load_kernel(&Roots::default().sys, None, "") else {
+    let Ok((whole, _)) = modules::load_kernel(&Roots::default().sys, None, "", None) else {
         eprintln!("skipped: this machine has no BTF");
         return;
     };

@@ -102,6 +102,41 @@ fn fields(debug: &str) -> Vec<String> {
     fields.iter().map(|field| field.trim().to_owned()).collect()
 }
 
+/// A file may have any name.
+#[test]
+fn names_of_files_need_not_be_utf8() {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+    use std::path::PathBuf;
+    let name = || OsString::from_vec(b"/tmp/b\xff\n".to_vec());
+    let named = Some(PathBuf::from(name()));
+    let parse = |flag: &str| {
+        let words = flag.split(' ').map(OsString::from).chain([name()]);
+        cli::parse(std::iter::once("whither".into()).chain(words)).unwrap_or_else(|error| panic!("{flag}: {error}"))
+    };
+    for (flag, of) in [
+        ("--output-file", (|args| args.output_file) as fn(cli::Args) -> Option<PathBuf>),
+        ("--kernel-btf", |args| args.kernel_btf),
+        ("--ready-file", |args| args.ready_file),
+        ("funcs --kernel-btf", |args| args.kernel_btf),
+        ("--filter-netns", |args| match args.filter_netns {
+            Some(cli::NetnsSpec::Path(path)) => Some(path),
+            _ => None,
+        }),
+    ] {
+        let (Command::Trace(args) | Command::Funcs(args)) = parse(flag) else { panic!("{flag} is of another command") };
+        assert_eq!(of(*args), named, "{flag}");
+    }
+    let types = |flag| match parse(flag) {
+        Command::Types(args) => [args.output, args.kernel_btf],
+        command => panic!("{command:?}"),
+    };
+    assert_eq!(types("types export -o"), [named.clone(), None]);
+    assert_eq!(types("types export --kernel-btf"), [None, named.clone()]);
+    let Command::Filter(args) = parse("filter -r") else { panic!("this is `whither filter`") };
+    assert_eq!(args.pcap, named);
+}
+
 /// Nothing but UTF-8 stands in the files.
 #[test]
 fn other_words_are_refused() {

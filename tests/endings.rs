@@ -108,6 +108,7 @@ fn endings() -> String {
         Unreadable: TypesError::Unreadable(file(), denied());
         Btf: TypesError::Btf(file(), BtfError::NotBtf);
         Packed: TypesError::Packed(file(), PackedError::BadElf);
+        Stopped: TypesError::Stopped;
     });
     variants!(out, PackedError, |error| types(TypesError::Packed(file(), error)), {
         Unknown: PackedError::Unknown;
@@ -223,7 +224,9 @@ fn endings() -> String {
         refusal: refusal.map(Box::new),
     };
     variants!(out, LoadError, Error::from, {
-        Map: LoadError::Map { name: "events", error: denied() };
+        Map: LoadError::Map { name: "events", error: denied() },
+            LoadError::Map { name: "whither_tracked", error: io::Error::from_raw_os_error(libc::E2BIG) },
+            LoadError::Map { name: "whither_events", error: io::Error::from_raw_os_error(libc::ENOMEM) };
         Program: program(Some(refusal())), program(None);
         Encode: LoadError::Encode("there is no descriptor".into());
         Stopped: LoadError::Stopped;

@@ -57,6 +57,93 @@ fn few_open_files_end_in_one_sentence() {
     assert!(hints > 0, "nobody is told what to do");
 }
 
+/// Whatever is typed, nothing that a terminal would act on comes back, and nothing that looks like a line of ours.
+#[test]
+fn what_is_typed_comes_back_without_control_characters() {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+    let hostile = b"\x1b[31mx\x07\nerror: \xc2\x9b";
+    let room = Room::new();
+    for before in [
+        "--",
+        "-",
+        "--backend ",
+        "--timestamp ",
+        "--output-limit-lines ",
+        "--filter-netns ",
+        "--filter-netns /",
+        "--filter-ifname ",
+        "--filter-func no-such-",
+        "--filter-func (",
+        "--filter-non-skb-funcs ",
+        "--filter-skb-expr skb->",
+        "--filter-tunnel-pcap-l2 host ",
+        "--output-skb-metadata skb->",
+        "--kmods ",
+        "--kernel-btf ",
+        "--output-file /dev/null/",
+        "--output-json=",
+        "",
+        "host ",
+        "filter ",
+        "filter -r ",
+        "filter --emit ",
+        "filter --link-type ",
+        "types ",
+        "types export ",
+        "types export -o /dev/null/",
+        "types export --kernel-btf ",
+        "funcs (",
+        "funcs no-such-",
+        "funcs x ",
+        "doctor ",
+    ] {
+        let mut words: Vec<OsString> = before.split(' ').map(OsString::from).collect();
+        let last = words.pop().expect("a text has one word at least").into_vec();
+        words.push(OsString::from_vec([&last[..], hostile].concat()));
+        let mut command = Command::new("timeout");
+        let command = command.args(["-s", "INT", "20", env!("CARGO_BIN_EXE_whither")]).args(words);
+        let output = command.current_dir(&room.0).stdin(Stdio::null()).output().expect("timeout runs");
+        let said = String::from_utf8(output.stderr).unwrap_or_else(|error| panic!("{before}: {error}"));
+        assert!(!said.chars().any(|c| c.is_control() && c != '\n'), "{before}: {said:?}");
+        assert_eq!(said.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{before}: {said}");
+        assert!(matches!(output.status.code(), Some(1 | 2)), "{before}: {:?}: {said}", output.status);
+    }
+}
+
+/// Ctrl-C ends a command that waits for the writer of a pipe; what one writes is read.
+#[test]
+fn types_may_come_through_a_pipe() {
+    let room = Room::new();
+    let pipe = room.0.join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    let types = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts/6.12-x86_64/sys/kernel/btf/vmlinux");
+    let run = |args: &[&str], writes: bool| {
+        // `timeout` waits for the end after its signal: 137 is that of a command which did not hear it.
+        let mut command = Command::new("timeout");
+        command.args(["-k", "5", "-s", "INT"]).arg(if writes { "20" } else { "0.5" });
+        let child = command.arg(env!("CARGO_BIN_EXE_whither")).args(args).current_dir(&room.0);
+        let child = child.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("timeout runs");
+        if writes {
+            fs::copy(&types, &pipe).expect("the command reads it");
+        }
+        let output = child.wait_with_output().expect("it ends");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let interrupted = "Received signal, exiting: 0 events shown, 0 lost\n";
+    let stopped = "error: stopped while the kernel's types were read\n";
+    let other = "error: pipe: these are the types of another kernel\nhint: this kernel has types of its own: leave --kernel-btf out\n";
+    let sized = "155676 bytes, for --kernel-btf on a host with the same kernel\n";
+    for (args, without, with) in [
+        (&["--kernel-btf", "pipe", "icmp"][..], interrupted, other),
+        (&["funcs", "--kernel-btf", "pipe"], stopped, other),
+        (&["types", "export", "--kernel-btf", "pipe"], "", sized),
+    ] {
+        assert_eq!(run(args, false), (Some(124), without.into()), "{args:?}");
+        assert_eq!(run(args, true).1, with, "{args:?}");
+    }
+}
+
 /// Of a command that prints what was asked for, a full disk is a failure, and a reader that has gone away is none.
 #[test]
 fn output_that_goes_nowhere_is_told() {

@@ -12,26 +12,27 @@ use std::collections::BTreeSet;
 /// `*` is everything.
 const ALLOWED: &[(&str, &str)] = &[
     ("sys", "libc nix memmap2"),
-    ("cli", "clap"),
+    ("clean", ""),
+    ("cli", "clean clap"),
     ("btf", ""),
     ("record", ""),
     ("decode", "record"),
-    ("host", "cli btf asm sys regex_lite flate2 xz4rust ruzstd"),
+    ("host", "clean cli btf asm sys regex_lite flate2 xz4rust ruzstd"),
     ("expr", "btf asm"),
     ("plan", "cli host btf expr record filter_compiler"),
     ("program", "plan record btf expr asm filter_compiler"),
     ("load", "program asm sys"),
     ("attach", "plan load sys"),
     ("events", "load sys privilege crossbeam_channel"),
-    ("names", "host sys privilege"),
-    ("output", "plan decode names btf flate2"),
+    ("names", "clean host sys privilege"),
+    ("output", "clean plan decode names btf flate2"),
     // The frame around the stages.
     ("privilege", "cli host plan sys filter_compiler libc"),
     ("shrink", "plan program load error sys"),
-    ("filter_command", "cli asm filter_compiler"),
+    ("filter_command", "clean cli asm filter_compiler"),
     ("doctor", "*"),
-    ("types_command", "cli btf host sys"),
-    ("error", "cli host plan program load attach decode filter_command types_command filter_compiler libc"),
+    ("types_command", "clean cli btf host sys"),
+    ("error", "clean cli host plan program load attach decode filter_command types_command filter_compiler libc"),
     ("late", "plan record filter_compiler"),
     ("say", "host plan load attach output shrink error"),
     ("status", "cli load sys"),
@@ -158,6 +159,16 @@ fn threads_are_asked_for() {
     for file in sources("src") {
         let demands = ["thread::spawn(", "scope.spawn("].into_iter().find(|call| file.code.contains(call));
         assert_eq!(demands, None, "{}", file.name);
+    }
+}
+
+/// `eprintln!` and its like panic where nothing can be written; `writeln!` says so.
+#[test]
+fn printing_does_not_panic() {
+    for file in ["src", "filter-compiler/src", "asm/src"].into_iter().flat_map(sources) {
+        let found = words(&file.code).find(|word| ["print", "println", "eprint", "eprintln"].contains(word));
+        let found = found.filter(|word| file.code.contains(&format!("{word}!")));
+        assert_eq!(found, None, "{}", file.name);
     }
 }
 

@@ -3,10 +3,19 @@
 #[path = "support/sources.rs"]
 mod sources;
 
+#[path = "support/golden.rs"]
+mod golden;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use whither::cli;
+use filter_compiler::names::Files;
+use filter_compiler::{LinkType, compile};
+use whither::cli::{self, Command};
+use whither::plan::targets;
+use whither::program::spare;
+use whither::record::{APPENDED_BYTES, HEADER_BYTES, STACK_BYTES, map};
+use whither::{arrivals, progs};
 
 /// The flags of pwru, at v1.0.12 and its next release.
 const PWRU: &[&str] = &[
@@ -125,6 +134,62 @@ fn every_exit_code_is_told() {
         seen.extend(codes.map(|code| code.parse::<u8>().expect("a code")));
     }
     assert!(seen.contains(&1) && seen.is_subset(&told), "{seen:?} are seen, {told:?} are told");
+}
+
+/// Every command line of README can be typed, and what it says of packets can be compiled.
+#[test]
+fn every_command_can_be_typed() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("text");
+    let (mut seen, mut words) = (0, BTreeSet::new());
+    for line in readme.lines() {
+        let command = line.strip_prefix("$ ").unwrap_or(line);
+        let command = command.strip_prefix("cargo run --release -- ").or_else(|| command.strip_prefix("whither "));
+        // What follows is a remark, or what the shell does.
+        let Some(command) = command.and_then(|text| text.split(" #").next()?.split(" < e").next()) else { continue };
+        let typed = golden::split(command.trim());
+        let typed = std::iter::once("whither".to_owned()).chain(typed);
+        let parsed = cli::parse(typed.map(Into::into)).unwrap_or_else(|misuse| panic!("{line}: {misuse}"));
+        let expression = match &parsed {
+            Command::Trace(args) => &args.expression,
+            Command::Filter(args) => &args.expression,
+            _ => "",
+        };
+        if let Err(error) = compile(expression, LinkType::En10Mb, &Files::default()) {
+            panic!("{line}: {}", error.render());
+        }
+        seen += 1;
+        words.insert(command.split(' ').next().unwrap_or_default().to_owned());
+    }
+    assert!(seen > 25, "{seen} commands are found");
+    assert!(["filter", "funcs", "doctor", "types"].iter().all(|&word| words.contains(word)), "{words:?}");
+}
+
+/// Numbers that README tells and the code has.
+#[test]
+fn numbers_are_those_of_the_code() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("text");
+    let Ok(Command::Trace(args)) = cli::parse(["whither".into()]) else { panic!("the empty command traces") };
+    let table = args.track_table_size;
+    // IPv6 without extension headers; ports; a TCP header as far as its flags.
+    let behind = |bytes: u32| HEADER_BYTES - 40 - bytes;
+    for text in [
+        format!("the first {HEADER_BYTES} bytes of a packet from its IP header on"),
+        format!("all headers in the first {HEADER_BYTES} bytes of the packet are walked"),
+        format!("behind more than {} bytes of IPv6 extension headers", behind(4)),
+        format!("more than {} the TCP flags are missing", behind(14)),
+        format!("user space then applies to the first {APPENDED_BYTES} bytes of each packet"),
+        format!("all frames that the kernel unwinds ({})", STACK_BYTES / 8),
+        format!("have a reserve of {} KiB of their own", spare::BYTES >> 10),
+        format!("key and value, as far as {} bytes each", map::MOST),
+        format!("`--track-table-size` packets ({},{:03})", table / 1000, table % 1000),
+        format!("else {} main ones", targets::MAIN.len()),
+    ] {
+        // Lines are broken anywhere.
+        assert!(readme.replace("\n  ", " ").replace('\n', " ").contains(&text), "README does not say: {text}");
+    }
+    assert_eq!(progs::INTERVAL.as_millis(), 1000 / 20, "twenty times a second");
+    // Half a second until they are looked at, and as much to attach.
+    assert!(arrivals::INTERVAL.as_millis() <= 500, "within a second of coming");
 }
 
 /// `BLESS=1 cargo test --test readme` writes the table.

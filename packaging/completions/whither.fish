@@ -29,7 +29,7 @@ complete -c whither -n "__fish_whither_needs_command" -l kmods -d 'functions of 
 complete -c whither -n "__fish_whither_needs_command" -l all-kmods -d 'functions of all kernel modules too, now or as soon as they are loaded (Linux 5.11)' -r
 complete -c whither -n "__fish_whither_needs_command" -l filter-non-skb-funcs -d 'functions without an skb, shown when they run on the stack of a matching one' -r
 complete -c whither -n "__fish_whither_needs_command" -l filter-trace-tc -d 'tc programs too (Linux 5.5)' -r
-complete -c whither -n "__fish_whither_needs_command" -l filter-trace-xdp -d 'XDP programs too, on entry and on exit (Linux 5.5)' -r
+complete -c whither -n "__fish_whither_needs_command" -l filter-trace-xdp -d 'XDP programs too (Linux 5.5)' -r
 complete -c whither -n "__fish_whither_needs_command" -l filter-track-bpf-helpers -d 'functions that loaded BPF programs call, for packets that matched (x86_64)' -r
 complete -c whither -n "__fish_whither_needs_command" -l filter-netns -d 'only packets in this network namespace: a path, or inode:NUMBER' -r
 complete -c whither -n "__fish_whither_needs_command" -l filter-ifname -d 'only packets on this interface, of --filter-netns or else of the current namespace' -r
@@ -89,7 +89,7 @@ complete -c whither -n "__fish_whither_using_subcommand doctor" -s h -l help -d 
 complete -c whither -n "__fish_whither_using_subcommand funcs" -l kmods -d 'functions of these kernel modules too (Linux 5.11)' -r
 complete -c whither -n "__fish_whither_using_subcommand funcs" -l all-kmods -d 'functions of all loaded kernel modules too (Linux 5.11)' -r
 complete -c whither -n "__fish_whither_using_subcommand funcs" -l backend -d 'what would be traced so: kprobe, kprobe-multi, fentry, tracepoint; else by the best that works' -r
-complete -c whither -n "__fish_whither_using_subcommand funcs" -l kernel-btf -d 'kernel types from this file, raw BTF or ELF' -r
+complete -c whither -n "__fish_whither_using_subcommand funcs" -l kernel-btf -d 'kernel types from this file: BTF or ELF, also packed by gzip, xz or zstd' -r
 complete -c whither -n "__fish_whither_using_subcommand funcs" -s h -l help -d 'print this and end' -r
 complete -c whither -n "__fish_whither_using_subcommand types" -s o -l output -d 'write to this file instead of standard output' -r
 complete -c whither -n "__fish_whither_using_subcommand types" -l kernel-btf -d 'take the types from this file instead of the running kernel' -r

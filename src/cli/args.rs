@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use super::values::{
-    Backend, Dump, EventBuffer, Mark, Maybe, NetnsSpec, Timestamp, checked_list, count, mark, maybe, positive, size,
-    unsigned,
+    Backend, Dump, EventBuffer, Mark, Maybe, NetnsSpec, Timestamp, checked_list, count, file, mark, maybe, netns,
+    positive, size, unsigned,
 };
 
 /// The command line of `whither [options] [pcap-filter]`.
@@ -51,7 +51,7 @@ pub struct Args {
     #[arg(long, help_heading = "Functions")]
     pub filter_trace_tc: bool,
 
-    /// XDP programs too, on entry and on exit (Linux 5.5)
+    /// XDP programs too (Linux 5.5)
     #[arg(long, help_heading = "Functions")]
     pub filter_trace_xdp: bool,
 
@@ -60,7 +60,7 @@ pub struct Args {
     pub filter_track_bpf_helpers: bool,
 
     /// only packets in this network namespace: a path, or inode:NUMBER
-    #[arg(long, value_name = "NETNS", value_parser = maybe::<NetnsSpec>, default_value = "", help_heading = "Packets")]
+    #[arg(long, value_name = "NETNS", value_parser = netns(), default_value = "", help_heading = "Packets")]
     pub filter_netns: Maybe<NetnsSpec>,
 
     /// only packets on this interface, of --filter-netns or else of the current namespace
@@ -168,7 +168,7 @@ pub struct Args {
     pub output_limit_lines: u64,
 
     /// write to this file instead of standard output, and rotate it; SIGHUP opens it again
-    #[arg(long, value_name = "FILE", value_parser = maybe::<PathBuf>, default_value = "", help_heading = "Output")]
+    #[arg(long, value_name = "FILE", value_parser = file(), default_value = "", help_heading = "Output")]
     pub output_file: Maybe<PathBuf>,
 
     /// size at which it is rotated, in MiB; 0: 100
@@ -196,7 +196,7 @@ pub struct Args {
     pub filter_kprobe_batch: u64,
 
     /// kernel types from this file: BTF or ELF, also packed by gzip, xz or zstd
-    #[arg(long, value_name = "FILE", value_parser = maybe::<PathBuf>, default_value = "", help_heading = "Run")]
+    #[arg(long, value_name = "FILE", value_parser = file(), default_value = "", help_heading = "Run")]
     pub kernel_btf: Maybe<PathBuf>,
 
     /// records reach us by ring (Linux 5.8) or perf; else the best that works
@@ -220,7 +220,7 @@ pub struct Args {
     pub debug: bool,
 
     /// Created, empty, when everything is attached.
-    #[arg(long, hide = true, value_parser = maybe::<PathBuf>, default_value = "")]
+    #[arg(long, hide = true, value_parser = file(), default_value = "")]
     pub ready_file: Maybe<PathBuf>,
 
     /// Prints an intermediate form and ends.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use super::values::{Emit, LinkType, Maybe, maybe};
+use super::values::{Emit, LinkType, Maybe, file, maybe};
 
 /// The command line of `whither filter [options] [EXPR]`.
 #[derive(Clone, Debug, Parser)]
@@ -30,7 +30,7 @@ pub struct FilterArgs {
     pub batch: bool,
 
     /// print the numbers of the packets of this capture file (pcap, pcapng) that match
-    #[arg(short = 'r', long, value_name = "FILE", value_parser = maybe::<PathBuf>, default_value = "", help_heading = "Options")]
+    #[arg(short = 'r', long, value_name = "FILE", value_parser = file(), default_value = "", help_heading = "Options")]
     pub pcap: Maybe<PathBuf>,
 
     /// print this and end

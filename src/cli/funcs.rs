@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use super::values::{Backend, Maybe, checked_list, maybe};
+use super::values::{Backend, Maybe, checked_list, file, maybe};
 
 /// The command line of `whither funcs [options] [REGEX]`.
 #[derive(Clone, Debug, Parser)]
@@ -26,8 +26,8 @@ pub struct FuncsArgs {
     #[arg(long, value_name = "NAME", value_parser = maybe::<Backend>, default_value = "", help_heading = "Options")]
     pub backend: Maybe<Backend>,
 
-    /// kernel types from this file, raw BTF or ELF
-    #[arg(long, value_name = "FILE", value_parser = maybe::<PathBuf>, default_value = "", help_heading = "Options")]
+    /// kernel types from this file: BTF or ELF, also packed by gzip, xz or zstd
+    #[arg(long, value_name = "FILE", value_parser = file(), default_value = "", help_heading = "Options")]
     pub kernel_btf: Maybe<PathBuf>,
 
     /// print this and end

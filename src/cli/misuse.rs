@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::clean;
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
@@ -25,9 +26,9 @@ impl Misuse {
             _ => "",
         };
         // clap writes `--name <VALUE>`; the name is enough.
-        let given = text(ContextKind::InvalidArg);
+        let given = &*clean::clean(text(ContextKind::InvalidArg).as_bytes());
         let flag = given.split([' ', '[', '=']).next().unwrap_or(given);
-        let value = text(ContextKind::InvalidValue);
+        let value = &*clean::clean(text(ContextKind::InvalidValue).as_bytes());
         let sentence = match error.kind() {
             ErrorKind::UnknownArgument if !given.starts_with('-') => format!("`{given}` is a word too many"),
             ErrorKind::UnknownArgument => format!("no flag is named `{given}`"),

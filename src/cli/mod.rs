@@ -19,6 +19,7 @@ use std::path::Path;
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches};
 
+use crate::clean;
 pub use args::Args;
 pub use doctor::DoctorArgs;
 pub use filter::FilterArgs;
@@ -196,5 +197,5 @@ fn given(matches: &ArgMatches) -> Vec<String> {
 
 fn program_name(argv: &[OsString]) -> String {
     let name = argv.first().and_then(|path| Path::new(path).file_name());
-    name.map_or_else(|| "whither".into(), |name| name.to_string_lossy().into_owned())
+    name.map_or_else(|| "whither".into(), |name| clean::clean(name.as_encoded_bytes()).into_owned())
 }

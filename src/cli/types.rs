@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-use super::values::{Maybe, maybe};
+use super::values::{Maybe, file};
 
 /// The command line of `whither types export [options] [NAME...]`.
 #[derive(Clone, Debug, Parser)]
@@ -15,11 +15,11 @@ pub struct TypesArgs {
     pub names: Vec<String>,
 
     /// write to this file instead of standard output
-    #[arg(short, long, value_name = "FILE", value_parser = maybe::<PathBuf>, default_value = "", help_heading = "Options")]
+    #[arg(short, long, value_name = "FILE", value_parser = file(), default_value = "", help_heading = "Options")]
     pub output: Maybe<PathBuf>,
 
     /// take the types from this file instead of the running kernel
-    #[arg(long, value_name = "FILE", value_parser = maybe::<PathBuf>, default_value = "", help_heading = "Options")]
+    #[arg(long, value_name = "FILE", value_parser = file(), default_value = "", help_heading = "Options")]
     pub kernel_btf: Maybe<PathBuf>,
 
     /// print this and end

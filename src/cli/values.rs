@@ -1,5 +1,6 @@
 //! Values of flags, typed: what can be refused while parsing is refused here, with one sentence.
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -37,6 +38,19 @@ where
         return Ok(None);
     }
     text.parse().map(Some).map_err(|error: T::Err| BadValue::new(error.to_string()))
+}
+
+/// Parses the name of a file, which need not be UTF-8, or nothing if it is empty.
+pub(super) fn file() -> impl TypedValueParser<Value = Maybe<PathBuf>> {
+    OsStringValueParser::new().map(|name| (!name.is_empty()).then(|| name.into()))
+}
+
+/// Parses what stands for a network namespace, or nothing if it is empty. A file's name need not be UTF-8.
+pub(super) fn netns() -> impl TypedValueParser<Value = Maybe<NetnsSpec>> {
+    OsStringValueParser::new().try_map(|name| match name.as_encoded_bytes().first() {
+        Some(b'/') => Ok(Some(NetnsSpec::Path(name.into()))),
+        _ => maybe::<NetnsSpec>(&name.to_string_lossy()),
+    })
 }
 
 /// Parses a boolean as pwru does: 1, t, true, 0, f, false, with the capitals of Go's `strconv.ParseBool`.
@@ -192,10 +206,10 @@ impl FromStr for NetnsSpec {
             return Ok(NetnsSpec::Path(text.into()));
         }
         let digits = text.strip_prefix("inode:").ok_or_else(bad)?;
-        if !digits.chars().all(|c| c.is_ascii_digit()) {
+        if digits.is_empty() || !digits.chars().all(|c| c.is_ascii_digit()) {
             return Err(bad());
         }
-        digits.parse().map(NetnsSpec::Inode).map_err(|_| bad())
+        digits.parse().map(NetnsSpec::Inode).map_err(|_| BadValue::new("the number is too large"))
     }
 }
 

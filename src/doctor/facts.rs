@@ -5,7 +5,7 @@ use crate::host::features::Lockdown;
 use std::io::Read;
 
 /// Bits of `CapEff` (include/uapi/linux/capability.h).
-const NET_ADMIN: u32 = 12;
+const SYS_PTRACE: u32 = 19;
 const SYS_ADMIN: u32 = 21;
 const SYSLOG: u32 = 34;
 const PERFMON: u32 = 38;
@@ -75,7 +75,12 @@ impl Facts {
 
     /// Whether other network namespaces can be entered.
     pub fn may_enter(&self) -> bool {
-        self.has(SYS_ADMIN) && self.has(NET_ADMIN)
+        self.has(SYS_ADMIN)
+    }
+
+    /// Whether namespaces without a name can be found, in which only processes of other users are.
+    pub fn may_look_at_processes(&self) -> bool {
+        self.has(SYS_PTRACE)
     }
 
     /// Whether the kernel was built with `option`; `None` where it does not tell.

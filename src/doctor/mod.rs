@@ -43,7 +43,7 @@ fn examine() -> Report {
         }
     };
     let args = datagram.args("");
-    let host = match Host::read(&args, &roots) {
+    let host = match Host::read(&args, &roots, None) {
         Ok(host) => host,
         Err(error) => {
             let error = Error::from(error);
@@ -121,12 +121,13 @@ fn native_code(facts: &Facts) -> Answer {
 }
 
 fn other_namespaces(facts: &Facts) -> Answer {
-    match facts.may_enter() {
-        true => Answer::yes("names of interfaces there, --filter-netns with --filter-ifname"),
-        false => Answer::No(Reason {
+    match (facts.may_enter(), facts.may_look_at_processes()) {
+        (true, true) => Answer::yes("names of interfaces there, --filter-netns with --filter-ifname"),
+        (true, false) => Answer::yes("names of interfaces there; CAP_SYS_PTRACE is missing for those of other users"),
+        (false, _) => Answer::No(Reason {
             cause: Cause::Capability,
             text: "interfaces there have numbers instead of names".into(),
-            unlock: Some("CAP_SYS_ADMIN and CAP_NET_ADMIN".into()),
+            unlock: Some("CAP_SYS_ADMIN and CAP_SYS_PTRACE".into()),
         }),
     }
 }
@@ -248,7 +249,11 @@ mod tests {
         check(
             other_namespaces(&Facts { capabilities: Some(0), ..on("6.1") }),
             "no   capability: interfaces there have numbers instead of names\n\
-             to unlock: CAP_SYS_ADMIN and CAP_NET_ADMIN",
+             to unlock: CAP_SYS_ADMIN and CAP_SYS_PTRACE",
+        );
+        check(
+            other_namespaces(&Facts { capabilities: Some(1 << 21), ..on("6.1") }),
+            "yes  names of interfaces there; CAP_SYS_PTRACE is missing for those of other users",
         );
     }
 

@@ -4,7 +4,7 @@ use super::Batch;
 use super::source::Source;
 use crate::sys::stop::Stop;
 use crossbeam_channel::{SendTimeoutError, Sender};
-use std::io;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -113,7 +113,7 @@ impl Taken {
         if waiting == 0 || waiting != self.waiting {
             *self = Taken { waiting, since: Instant::now() };
         } else if self.since.elapsed() > GRACE {
-            eprintln!("error: the output takes no more lines; what was not written yet is lost");
+            let _ = writeln!(io::stderr(), "error: the output takes no more lines; what was not written yet is lost");
             std::process::exit(1);
         }
     }

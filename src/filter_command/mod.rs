@@ -3,6 +3,7 @@
 pub mod capture;
 mod emit;
 
+use crate::clean;
 use crate::cli::{Emit, FilterArgs, LinkType};
 use capture::{CaptureError, Reader};
 pub use emit::EmitError;
@@ -32,7 +33,7 @@ fn act(args: &FilterArgs, out: &mut dyn Write) -> Result<(), Error> {
         Some(path) if path.as_os_str() == "-" => matches(&mut io::stdin().lock(), path, &args.expression, out),
         Some(path) => match File::open(path) {
             Ok(mut file) => matches(&mut file, path, &args.expression, out),
-            Err(error) => Err(Error::Open { path: path.display().to_string(), error }),
+            Err(error) => Err(Error::Open { path: clean::path(path).into_owned(), error }),
         },
         None if args.batch && !args.expression.is_empty() => Err(Error::Expressions),
         None if args.batch => batch(args, &mut io::stdin().lock(), out),
@@ -115,7 +116,7 @@ fn graph(link: LinkType, expression: &str, names: &System) -> Result<Graph, Erro
 fn matches(input: &mut dyn Read, path: &Path, expression: &str, out: &mut dyn Write) -> Result<(), Error> {
     let (mut seen, mut matched) = (0u64, 0u64);
     let names = System::new();
-    let failed = |seen, matched, error| Error::Capture { path: path.display().to_string(), seen, matched, error };
+    let failed = |seen, matched, error| Error::Capture { path: clean::path(path).into_owned(), seen, matched, error };
     filter_compiler::parse(expression)?;
     let mut reader = Reader::new(input).map_err(|error| failed(0, 0, error))?;
     let compiled = |number, seen, matched| match capture::link_type(number) {

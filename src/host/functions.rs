@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::kallsyms::{hex, module_name};
 use super::lines::{LineReader, NameSet, find_byte};
+use crate::clean;
 
 /// The functions of a set of names that ftrace can trace.
 #[derive(Clone, Debug, Default)]
@@ -65,8 +66,8 @@ impl fmt::Display for ListError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ListError::NotMounted => f.write_str("tracefs is not mounted"),
-            ListError::Refused(path) => write!(f, "{} is refused: lockdown or missing privilege", path.display()),
-            ListError::Unreadable(path, e) => write!(f, "cannot read {}: {e}", path.display()),
+            ListError::Refused(path) => write!(f, "{} is refused: lockdown or missing privilege", clean::path(path)),
+            ListError::Unreadable(path, e) => write!(f, "cannot read {}: {e}", clean::path(path)),
             ListError::NoThread(e) => write!(f, "no thread: {e}"),
         }
     }

@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::lines::{LineReader, NameSet, find_byte};
+use crate::clean;
 
 /// One line, still text: most lines are passed over, and nothing is computed for those.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,12 +113,12 @@ pub enum SymbolsError {
 impl fmt::Display for SymbolsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SymbolsError::Unreadable(path, e) => write!(f, "cannot read {}: {e}", path.display()),
+            SymbolsError::Unreadable(path, e) => write!(f, "cannot read {}: {e}", clean::path(path)),
             SymbolsError::Hidden(Some(2..)) => {
                 f.write_str("all addresses in /proc/kallsyms are zero, because kernel.kptr_restrict is 2")
             }
             SymbolsError::Hidden(_) => f.write_str("all addresses in /proc/kallsyms are zero: CAP_SYSLOG is missing"),
-            SymbolsError::Empty(path) => write!(f, "{} has no symbols", path.display()),
+            SymbolsError::Empty(path) => write!(f, "{} has no symbols", clean::path(path)),
         }
     }
 }

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use super::Roots;
 use super::packed::{self, PackedError};
 use crate::btf::{Btf, BtfError, Composite, closest};
+use crate::clean;
 use crate::sys::mmap::sysfs_file;
+use crate::sys::stop::Stop;
 
 /// Why there is no type information of a module, or of the kernel.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub enum LoadError {
     Btf(PathBuf, BtfError),
     /// The file that the user names holds no types.
     Packed(PathBuf, PackedError),
+    /// The end was asked for while that file was read.
+    Stopped,
 }
 
 impl LoadError {
@@ -44,17 +48,19 @@ impl LoadError {
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            LoadError::Missing(path) => write!(f, "there is no {}", path.display()),
+            LoadError::Missing(path) => write!(f, "there is no {}", clean::path(path)),
             LoadError::NoTypes(name) => {
+                let name = clean::clean(name.as_bytes());
                 write!(f, "module `{name}` comes without types (kernels before 5.11 have none)")
             }
-            LoadError::NotLoaded { name, near: None } => write!(f, "no module `{name}` is loaded"),
-            LoadError::NotLoaded { name, near: Some(near) } => {
-                write!(f, "no module `{name}` is loaded; did you mean `{near}`?")
+            LoadError::NotLoaded { name, near } => {
+                write!(f, "no module `{}` is loaded", clean::clean(name.as_bytes()))?;
+                near.as_ref().map_or(Ok(()), |near| write!(f, "; did you mean `{near}`?"))
             }
-            LoadError::Unreadable(path, e) => write!(f, "cannot read {}: {e}", path.display()),
-            LoadError::Packed(path, e) => write!(f, "{}: {e}", path.display()),
-            LoadError::Btf(path, e) => write!(f, "{}: {e}", path.display()),
+            LoadError::Unreadable(path, e) => write!(f, "cannot read {}: {e}", clean::path(path)),
+            LoadError::Stopped => f.write_str("stopped while the kernel's types were read"),
+            LoadError::Packed(path, e) => write!(f, "{}: {e}", clean::path(path)),
+            LoadError::Btf(path, e) => write!(f, "{}: {e}", clean::path(path)),
         }
     }
 }
@@ -74,8 +80,13 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
 }
 
 /// The kernel's own types: from `/sys/kernel/btf/vmlinux`, or from a file that the user names ([`packed`]). And whether
-/// they are those of the kernel at `sys`, byte for byte.
-pub fn load_kernel(sys: &Path, file: Option<&Path>, release: &str) -> Result<(Btf, bool), LoadError> {
+/// they are those of the kernel at `sys`, byte for byte. `stop` ends the wait for a file that is a pipe.
+pub fn load_kernel(
+    sys: &Path,
+    file: Option<&Path>,
+    release: &str,
+    stop: Option<&Stop>,
+) -> Result<(Btf, bool), LoadError> {
     let vmlinux = directory(sys).join("vmlinux");
     let Some(file) = file else {
         let label = format!("/sys/kernel/btf/vmlinux, {release}");
@@ -85,11 +96,12 @@ pub fn load_kernel(sys: &Path, file: Option<&Path>, release: &str) -> Result<(Bt
         };
         return Ok((btf.map_err(|e| LoadError::Btf(vmlinux, e))?, true));
     };
-    let bytes = packed::read(file).map_err(|e| LoadError::Unreadable(file.to_owned(), e))?;
+    let bytes = packed::read(file, stop).map_err(|e| LoadError::Unreadable(file.to_owned(), e))?;
+    let bytes = bytes.ok_or(LoadError::Stopped)?;
     let bytes = packed::btf(bytes).map_err(|e| LoadError::Packed(file.to_owned(), e))?;
     let length = std::fs::metadata(&vmlinux).map(|data| data.len());
     let own = length.is_ok_and(|length| length == bytes.len() as u64) && read(&vmlinux).is_ok_and(|own| own == bytes);
-    let btf = Btf::parse(bytes, &file.display().to_string()).map_err(|e| LoadError::Btf(file.to_owned(), e))?;
+    let btf = Btf::parse(bytes, &clean::path(file)).map_err(|e| LoadError::Btf(file.to_owned(), e))?;
     Ok((btf, own))
 }
 

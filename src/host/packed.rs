@@ -3,10 +3,11 @@
 //! So an unpacked `vmlinux`, the files of a debug package and those of public collections of BTF (`.btf.tar.xz`) can be
 //! named as they are.
 
+use crate::sys::process;
+use crate::sys::stop::Stop;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -58,15 +59,10 @@ impl fmt::Display for PackedError {
 
 impl std::error::Error for PackedError {}
 
-/// The bytes of a file. Of one without an end, such as a device, as many as are too many for [`btf`].
-pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    up_to(LIMIT + 1, path)
-}
-
-fn up_to(limit: u64, path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
-    Ok(bytes)
+/// The bytes of a file. Of one without an end, such as a device, as many as are too many for [`btf`]. Nothing if `stop` asks
+/// for the end before, see [`process::read_file`].
+pub fn read(path: &Path, stop: Option<&Stop>) -> io::Result<Option<Vec<u8>>> {
+    process::read_file(path, LIMIT + 1, stop)
 }
 
 /// The BTF in `bytes`, which is a file as [`FORMATS`] has it.
@@ -271,11 +267,6 @@ mod tests {
         let mut archive = [directory, header, bytes.to_vec()].concat();
         archive.resize(archive.len().next_multiple_of(512) + 1024, 0);
         archive
-    }
-
-    #[test]
-    fn a_file_without_an_end_is_not_read_for_ever() {
-        assert_eq!(up_to(10, Path::new("/dev/zero")).expect("it can be read"), [0; 10]);
     }
 
     #[test]

@@ -11,8 +11,10 @@ use super::{
     Finder, ListError, LoadError, NameSet, Roots, SkbFunction, Symbols, SymbolsError, Targets, modules, netns,
 };
 use crate::btf::{Arch, Btf, Enum, Enumerator};
+use crate::clean;
 use crate::cli::{Args, NetnsSpec};
 use crate::sys;
+use crate::sys::stop::Stop;
 use regex_lite::Regex;
 use std::fmt;
 use std::io;
@@ -150,12 +152,12 @@ impl fmt::Display for HostError {
             HostError::Btf(error @ LoadError::Missing(_)) => write!(f, "no kernel type information (BTF): {error}"),
             HostError::Btf(error) => error.fmt(f),
             HostError::OtherKernel(path) => {
-                write!(f, "{}: these are the types of another kernel", path.display())
+                write!(f, "{}: these are the types of another kernel", clean::path(path))
             }
             HostError::Netns { path, error } => {
                 let what =
                     if is_refusal(error) { "no access to the network namespace" } else { "no network namespace" };
-                write!(f, "--filter-netns: {what} at {}: {error}", path.display())
+                write!(f, "--filter-netns: {what} at {}: {error}", clean::path(path))
             }
             HostError::Helpers(why) => write!(f, "--filter-track-bpf-helpers: {why}"),
             HostError::NoFunction(name) => {
@@ -175,10 +177,10 @@ impl fmt::Display for HostError {
 impl std::error::Error for HostError {}
 
 impl Host {
-    /// Reads what a run with `args` needs.
-    pub fn read(args: &Args, roots: &Roots) -> Result<Host, HostError> {
+    /// Reads what a run with `args` needs, unless `stop` asks for the end before it is there.
+    pub fn read(args: &Args, roots: &Roots, stop: Option<&Stop>) -> Result<Host, HostError> {
         let cpus = sys::bpf::possible_cpus().map_err(HostError::Cpus)? as u32;
-        Host::with(args, roots, cpus, |btf, own_types| match args.may_use_fentry() && own_types {
+        Host::until(stop, args, roots, cpus, |btf, own_types| match args.may_use_fentry() && own_types {
             true => Features::try_all(btf, own_types).and_fentry(btf),
             false => Features::try_all(btf, own_types),
         })
@@ -192,11 +194,21 @@ impl Host {
         cpus: u32,
         features: impl FnOnce(&Btf, bool) -> Features,
     ) -> Result<Host, HostError> {
+        Host::until(None, args, roots, cpus, features)
+    }
+
+    fn until(
+        stop: Option<&Stop>,
+        args: &Args,
+        roots: &Roots,
+        cpus: u32,
+        features: impl FnOnce(&Btf, bool) -> Features,
+    ) -> Result<Host, HostError> {
         let wanted = Wanted::new(args.filter_func.as_deref()).map_err(|error| HostError::Pattern(error.to_string()))?;
         let release = roots.release();
         let (netns, ifindex) = scope(args, roots)?;
         let (btf, own_types) =
-            modules::load_kernel(&roots.sys, args.kernel_btf.as_deref(), &release).map_err(HostError::Btf)?;
+            modules::load_kernel(&roots.sys, args.kernel_btf.as_deref(), &release, stop).map_err(HostError::Btf)?;
         if let Some(file) =
             args.kernel_btf.as_ref().filter(|_| !own_types && modules::is_of_another_kernel(&roots.sys, &btf))
         {

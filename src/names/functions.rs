@@ -2,7 +2,7 @@
 
 use crate::decode::Function;
 
-use super::clean::clean;
+use crate::clean::clean;
 
 /// One thing that can be hit, as the plan names it; its place in the list is its index.
 #[derive(Clone, Debug, PartialEq, Eq)]

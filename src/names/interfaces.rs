@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 
-use super::clean::{clean, cut_front};
 use super::netlink::{self, Changes, Link};
 use super::short::Short;
+use crate::clean::{clean, cut_front};
 use crate::privilege::{self, Feature};
 
 /// Width of the column, in bytes.

@@ -1,6 +1,5 @@
 //! Numbers to names, each kind in a bounded cache. Names are escaped here, before anything prints them.
 
-pub mod clean;
 mod functions;
 mod interfaces;
 mod netlink;

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use super::clean::clean;
+use crate::clean::clean;
 
 /// The directory is read again when an answer is older than this.
 const MAX_AGE_MS: u64 = 5000;

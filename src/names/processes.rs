@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use super::clean::{clean, cut_front};
 use super::short::Short;
+use crate::clean::{clean, cut_front};
 
 /// Width of the column, in bytes.
 pub const WIDTH: usize = 16;

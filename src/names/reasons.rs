@@ -1,6 +1,6 @@
 //! Drop reasons by number.
 
-use super::clean::clean;
+use crate::clean::clean;
 
 /// Names of drop reasons.
 ///

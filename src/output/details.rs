@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::btf::{Btf, Look, Struct, TypeId, show};
+use crate::clean;
 use crate::decode::{self, Event, Function};
-use crate::names::{Names, TargetKind, clean};
+use crate::names::{Names, TargetKind};
 use crate::plan::fields::Fields;
 use crate::plan::maps::Maps;
 use crate::plan::{Backend, Plan};

@@ -1,7 +1,7 @@
 //! What only some runs print: stacks, whole structures, fields that the user named, map entries.
 
+use crate::clean;
 use crate::decode::Tuple;
-use crate::names::clean;
 
 use super::number::{decimal, hex_fixed};
 use super::value::Values;

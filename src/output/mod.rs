@@ -20,9 +20,10 @@ use std::os::unix::fs::FileTypeExt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::clean;
 use crate::cli::{Args, Timestamp};
 use crate::decode::{Event, Function};
-use crate::names::{Names, ProgramName, TargetName, clean};
+use crate::names::{Names, ProgramName, TargetName};
 use crate::sys::stop::Stop;
 
 pub use details::Details;
@@ -105,7 +106,9 @@ pub fn open(args: &Args, stop: &Arc<Stop>) -> io::Result<Box<dyn Write>> {
         max_days: args.output_file_max_age,
         compress: args.output_file_compress,
     };
-    Ok(Box::new(RotatingFile::open(path, rotation, stop.hangups(), |text| eprintln!("{text}"))?))
+    // Who has closed standard error wants none of it.
+    let say = |text: &str| drop(writeln!(io::stderr(), "{text}"));
+    Ok(Box::new(RotatingFile::open(path, rotation, stop.hangups(), say)?))
 }
 
 /// Why no more events are wanted.

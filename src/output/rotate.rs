@@ -18,6 +18,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::clock::{self, WIDTH};
+use crate::clean;
 use crate::sys::process;
 
 /// When to rotate, and what to keep.
@@ -57,7 +58,11 @@ impl RotatingFile {
     /// Opens `path` for appending; creates it, and its directory, if it is not there.
     pub fn open(path: &Path, rotation: Rotation, hangups: Arc<AtomicU32>, say: Say) -> io::Result<RotatingFile> {
         if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-            DirBuilder::new().recursive(true).mode(0o755).create(dir)?;
+            match DirBuilder::new().recursive(true).mode(0o755).create(dir) {
+                // A file, as opening says more clearly.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => made?,
+            }
         }
         let file = append(path, 0o644)?;
         let metadata = file.metadata()?;
@@ -84,7 +89,7 @@ impl RotatingFile {
                 self.file = file;
             }
             Err(error) => {
-                let path = self.path.display();
+                let path = clean::path(&self.path);
                 (self.say)(&format!("warning: {path} cannot be opened again, the old file goes on: {error}"));
             }
         }
@@ -148,7 +153,10 @@ impl Write for RotatingFile {
                 // Better a file that is too large than lines that are lost; the next try is one file's size away.
                 self.size = Some(0);
                 if !std::mem::replace(&mut self.said_failure, true) {
-                    (self.say)(&format!("warning: {} cannot be rotated and grows on: {error}", self.path.display()));
+                    (self.say)(&format!(
+                        "warning: {} cannot be rotated and grows on: {error}",
+                        clean::path(&self.path)
+                    ));
                 }
             }
         }
@@ -243,7 +251,7 @@ fn clean(path: &Path, rotation: Rotation, work: &Receiver<()>, say: Say) {
     while work.recv().is_ok() {
         while work.try_recv().is_ok() {}
         if let Err(error) = clean_once(path, rotation, now_millis()) {
-            say(&format!("warning: old files of {} stay as they are: {error}", path.display()));
+            say(&format!("warning: old files of {} stay as they are: {error}", clean::path(path)));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Values of expressions as text, by the looks that plans give them.
 
 use crate::btf::look::{Form, Look, Number};
-use crate::names::clean;
+use crate::clean;
 
 use super::number::{decimal, hex, hex_fixed};
 use super::tuple::{ipv4, ipv6_bare};

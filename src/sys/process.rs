@@ -2,10 +2,12 @@
 
 use std::collections::BinaryHeap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
+
+use super::stop::Stop;
 
 /// Raises the soft limit of open descriptors to the hard one; never lowers anything. Where that is refused, what needs
 /// more of them tells.
@@ -39,6 +41,34 @@ pub fn give_memory_back() {
         libc::malloc_trim(0);
     }
 }
+
+/// The bytes of a file, `limit` at most. Of a named pipe those that its writers write, who are waited for; of a terminal those
+/// that are typed. `None` if `stop` asks for the end before. Without a `stop` a signal is to end the process.
+pub fn read_file(path: &Path, limit: u64, stop: Option<&Stop>) -> io::Result<Option<Vec<u8>>> {
+    let Some(stop) = stop else {
+        let mut bytes = Vec::new();
+        return File::open(path)?.take(limit).read_to_end(&mut bytes).map(|_| Some(bytes));
+    };
+    // Opening a pipe that nobody writes to would wait, too.
+    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    let mut bytes = Vec::new();
+    loop {
+        // A pipe that nobody has written to yet gives no bytes, which looks like its end: it is to be waited for first.
+        stop.wait([file.as_fd()], None);
+        if stop.is_requested() {
+            return Ok(None);
+        }
+        let rest = limit - bytes.len() as u64;
+        match Read::by_ref(&mut file).take(rest.min(PORTION)).read_to_end(&mut bytes) {
+            Ok(0) => return Ok(Some(bytes)),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            _ => {}
+        }
+    }
+}
+
+/// How much of a file is read before it is looked whether the end was asked for.
+const PORTION: u64 = 16 << 20;
 
 /// Fails if `path` is a named pipe that nobody reads: opening it would wait for a reader. What is returned is to be kept
 /// until the file is open.
@@ -208,6 +238,56 @@ mod tests {
         let _ = std::fs::remove_file(&path);
         assert_eq!(alone.err().as_deref(), Some("nobody reads it"));
         assert!(reader.is_ok() && read.is_ok_and(|opened| opened.is_some()));
+    }
+
+    fn stop() -> Stop {
+        Stop::on_signals().expect("signals can be taken over")
+    }
+
+    #[test]
+    fn a_file_without_an_end_is_not_read_for_ever() {
+        for stop in [Some(&stop()), None] {
+            let read = read_file(Path::new("/dev/zero"), 10, stop).expect("it can be read");
+            assert_eq!(read.as_deref(), Some(&[0; 10][..]));
+        }
+    }
+
+    /// Its writer comes late, and writes more than a pipe holds, with a pause.
+    #[test]
+    fn a_pipe_is_read_to_its_end() {
+        let path = std::env::temp_dir().join(format!("whither-fifo-read-{}", std::process::id()));
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo runs").success());
+        let pause = || std::thread::sleep(std::time::Duration::from_millis(50));
+        for stop in [Some(&stop()), None] {
+            let read = std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    pause();
+                    let mut writer = OpenOptions::new().write(true).open(&path).expect("somebody reads");
+                    writer.write_all(&[1; 100_000]).expect("somebody reads");
+                    pause();
+                    writer.write_all(&[2; 100_000]).expect("somebody reads");
+                });
+                read_file(&path, 1 << 20, stop)
+            });
+            assert_eq!(read.expect("it can be read"), Some([[1; 100_000], [2; 100_000]].concat()));
+        }
+        let _ = std::fs::remove_file(&path);
+    }
+
+    #[test]
+    fn the_end_is_heard_while_nobody_writes_to_a_pipe() {
+        let path = std::env::temp_dir().join(format!("whither-fifo-end-{}", std::process::id()));
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo runs").success());
+        let stop = stop();
+        let read = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                stop.request();
+            });
+            read_file(&path, 1 << 20, Some(&stop))
+        });
+        let _ = std::fs::remove_file(&path);
+        assert_eq!(read.expect("it can be opened"), None);
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub fn loads(options: &str, expressions: &[&str]) -> Result<()> {
     process::raise_nofile();
     let stop = Stop::on_signals()?;
     let args = by_itself(arguments(options, "")?);
-    let host = Host::read(&args, &Roots::default()).map_err(told).context(options)?;
+    let host = Host::read(&args, &Roots::default(), None).map_err(told).context(options)?;
     let mut refused = Vec::new();
     for expression in expressions {
         let loaded = arguments(options, expression).and_then(|args| load(&args, &host, &stop));

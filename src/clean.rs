@@ -1,6 +1,7 @@
 //! Names as they may be shown: what a terminal would act on is escaped.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 /// `name` with control characters, invisible direction marks and bytes that are not UTF-8 written as `\xNN`, one
 /// for each byte. The result is UTF-8.
@@ -23,6 +24,11 @@ pub fn clean(name: &[u8]) -> Cow<'_, str> {
         chunk.invalid().iter().for_each(|&byte| escape(&mut out, byte));
     }
     Cow::Owned(out)
+}
+
+/// The name of a file as it may be shown, see [`clean`].
+pub fn path(path: &Path) -> Cow<'_, str> {
+    clean(path.as_os_str().as_encoded_bytes())
 }
 
 /// Whether `bytes` are printable ASCII, so that [`clean`] would return them as they are.
