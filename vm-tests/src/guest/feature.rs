@@ -63,7 +63,9 @@ impl Feature {
                 // The loopback device is interface 1 in every namespace.
                 program.and_then(|program| bpf::attach_tcx(&program, 1, true)).err().map(|error| error.to_string())
             }
-            Self::SamplesOfPwru | Self::NativeCode => (!cfg!(target_arch = "x86_64")).then(|| "this is another processor".to_owned()),
+            Self::SamplesOfPwru | Self::NativeCode => {
+                (!cfg!(target_arch = "x86_64")).then(|| "this is another processor".to_owned())
+            }
         };
         let Some(problem) = problem else { return Presence::Here };
         let ((major, minor), option) = self.claim();
