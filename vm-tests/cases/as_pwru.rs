@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::guest::{Case, Feature, Guest};
 
-pub const CASE: Case = Case { needs: &[Feature::X86], ..Case::new(run) };
+pub const CASE: Case = Case { needs: &[Feature::SamplesOfPwru], ..Case::new(run) };
 
 /// What pwru showed, kernel by kernel.
 const SHOWN: &str = include_str!("as_pwru.txt");

@@ -5,6 +5,9 @@ use crate::guest::{Case, Feature, Guest};
 
 pub const CASE: Case = Case { seconds: 120, ..Case::new(run) };
 
+/// What every system call comes by.
+const SYSCALL: &str = if cfg!(target_arch = "aarch64") { "invoke_syscall" } else { "do_syscall_64" };
+
 fn run(vm: &Guest) -> Result<()> {
     let net = vm.two_namespaces()?;
     net.greet("10.0.0.2")?;
@@ -44,7 +47,7 @@ fn run(vm: &Guest) -> Result<()> {
         // The kernel unwinds from the frame pointer on aarch64, and the caller's address is still in a register.
         let is_there = !cfg!(target_arch = "aarch64") || backend != "kprobe";
         let queue = if is_there { at("__dev_queue_xmit") } else { Some(0) };
-        let outer = queue.zip(at("udp_sendmsg")).zip(at("do_syscall_64").or(at("invoke_syscall")));
+        let outer = queue.zip(at("udp_sendmsg")).zip(at(SYSCALL));
         let in_order = outer.is_some_and(|((queue, send), syscall)| queue < send && send < syscall);
         ensure!(in_order, "{backend}: the way from the system call is not there\n{ended}");
         ensure!(stack.iter().skip(1).all(|frame| frame.contains("+0x") || frame.starts_with("0x")), "{backend}: no offset\n{ended}");

@@ -6,7 +6,7 @@ use crate::guest::net::Net;
 use crate::guest::trace::Ended;
 use crate::guest::{Case, Feature, Guest};
 
-pub const CASE: Case = Case { needs: &[Feature::X86], seconds: 240, ..Case::new(run) };
+pub const CASE: Case = Case { needs: &[Feature::NativeCode], seconds: 240, ..Case::new(run) };
 
 const OK: u32 = 0;
 const SHOT: u32 = 2;

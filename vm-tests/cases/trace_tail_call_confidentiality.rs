@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::guest::bpf::{self, Packets};
 use crate::guest::{Boot, Case, Feature, Guest};
 
-pub const CASE: Case = Case { needs: &[Feature::X86], seconds: 240, boot: Boot::LockdownConfidentiality, ..Case::new(run) };
+pub const CASE: Case = Case { needs: &[Feature::NativeCode], seconds: 240, boot: Boot::LockdownConfidentiality, ..Case::new(run) };
 
 const DROP: u32 = 1;
 const PASS: u32 = 2;

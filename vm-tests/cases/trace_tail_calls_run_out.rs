@@ -6,7 +6,7 @@ use crate::guest::bpf::{self, Packets};
 use crate::guest::{Case, Feature, Guest};
 use nix::sys::signal::Signal;
 
-pub const CASE: Case = Case { needs: &[Feature::X86], seconds: 240, ..Case::new(run) };
+pub const CASE: Case = Case { needs: &[Feature::NativeCode], seconds: 240, ..Case::new(run) };
 
 const DROP: u32 = 1;
 const PASS: u32 = 2;

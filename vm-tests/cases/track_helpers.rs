@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::guest::bpf::{self, Packets};
 use crate::guest::{Case, Feature, Guest};
 
-pub const CASE: Case = Case { needs: &[Feature::X86], ..Case::new(run) };
+pub const CASE: Case = Case { needs: &[Feature::NativeCode], ..Case::new(run) };
 
 /// `call bpf_get_prandom_u32; r0 = 0; exit`: the call is to `bpf_user_rnd_u32`.
 const CODE: [u64; 3] = [0x7_0000_0085, 0xb7, 0x95];

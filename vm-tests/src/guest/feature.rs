@@ -14,8 +14,10 @@ pub enum Feature {
     ModuleBtf,
     /// tc programs can be attached without a qdisc.
     Tcx,
-    /// The processor is the one that some things are done on alone, and that pwru's samples are of.
-    X86,
+    /// The processor is the one that pwru's samples were recorded on.
+    SamplesOfPwru,
+    /// The processor is the one whose native code whither can read: for helpers, and for breakpoints behind tail calls.
+    NativeCode,
 }
 
 /// Whether a kernel has a feature.
@@ -37,7 +39,7 @@ impl Feature {
             Self::DropReasons => ((5, 17), None),
             Self::ModuleBtf => ((5, 11), Some("CONFIG_DEBUG_INFO_BTF_MODULES")),
             Self::Tcx => ((6, 6), Some("CONFIG_NET_XGRESS")),
-            Self::X86 => ((0, 0), Some("CONFIG_X86_64")),
+            Self::SamplesOfPwru | Self::NativeCode => ((0, 0), Some("CONFIG_X86_64")),
         }
     }
 
@@ -61,7 +63,9 @@ impl Feature {
                 // The loopback device is interface 1 in every namespace.
                 program.and_then(|program| bpf::attach_tcx(&program, 1, true)).err().map(|error| error.to_string())
             }
-            Self::X86 => (!cfg!(target_arch = "x86_64")).then(|| "this is another processor".to_owned()),
+            Self::SamplesOfPwru | Self::NativeCode => {
+                (!cfg!(target_arch = "x86_64")).then(|| "this is another processor".to_owned())
+            }
         };
         let Some(problem) = problem else { return Presence::Here };
         let ((major, minor), option) = self.claim();
