@@ -8,10 +8,17 @@
 #[path = "support/golden.rs"]
 mod golden;
 
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 #[test]
 fn every_mistake_gets_its_sentence() {
@@ -119,27 +126,43 @@ fn types_may_come_through_a_pipe() {
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
     let types = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts/6.12-x86_64/sys/kernel/btf/vmlinux");
     let run = |args: &[&str], writes: bool| {
-        // `timeout` waits for the end after its signal: 137 is that of a command which did not hear it.
         let mut command = Command::new("timeout");
-        command.args(["-k", "5", "-s", "INT"]).arg(if writes { "20" } else { "0.5" });
-        let child = command.arg(env!("CARGO_BIN_EXE_whither")).args(args).current_dir(&room.0);
-        let child = child.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("timeout runs");
+        let command = command.args(["-s", "KILL", "20", env!("CARGO_BIN_EXE_whither")]).args(args);
+        let command = command.current_dir(&room.0).stdout(Stdio::null()).stderr(Stdio::piped());
+        let child = command.spawn().expect("timeout runs");
+        // Without a reader this fails. While it is open the command waits for what is written.
+        let mut open = fs::File::options();
+        let open = open.write(true).custom_flags(libc::O_NONBLOCK);
+        let mut writer = loop {
+            match open.open(&pipe) {
+                Err(error) if error.raw_os_error() == Some(libc::ENXIO) => thread::sleep(Duration::from_millis(5)),
+                writer => break writer.expect("the pipe is there"),
+            }
+        };
         if writes {
             fs::copy(&types, &pipe).expect("the command reads it");
+        } else {
+            writer.write_all(b"\x9f\xeb").expect("it is read");
+            // By now they are read, and more is waited for. `timeout` hands signals on.
+            thread::sleep(Duration::from_millis(200));
+            kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).expect("it is there");
         }
+        let waits = (!writes).then_some(writer);
         let output = child.wait_with_output().expect("it ends");
+        drop(waits);
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let interrupted = "Received signal, exiting: 0 events shown, 0 lost\n";
     let stopped = "error: stopped while the kernel's types were read\n";
     let other = "error: pipe: these are the types of another kernel\nhint: this kernel has types of its own: leave --kernel-btf out\n";
     let sized = "155676 bytes, for --kernel-btf on a host with the same kernel\n";
-    for (args, without, with) in [
-        (&["--kernel-btf", "pipe", "icmp"][..], interrupted, other),
-        (&["funcs", "--kernel-btf", "pipe"], stopped, other),
-        (&["types", "export", "--kernel-btf", "pipe"], "", sized),
+    for (args, ended, without, with) in [
+        (&["--kernel-btf", "pipe", "icmp"][..], Some(0), interrupted, other),
+        (&["funcs", "--kernel-btf", "pipe"], Some(1), stopped, other),
+        // It has no stage to end in order.
+        (&["types", "export", "--kernel-btf", "pipe"], None, "", sized),
     ] {
-        assert_eq!(run(args, false), (Some(124), without.into()), "{args:?}");
+        assert_eq!(run(args, false), (ended, without.into()), "{args:?}");
         assert_eq!(run(args, true).1, with, "{args:?}");
     }
 }

@@ -8,7 +8,7 @@ use crate::error::{Context, Result};
 use crate::guest::net::Net;
 use crate::guest::lines::{self, Line};
 use crate::guest::trace::Ended;
-use crate::guest::{Case, Guest};
+use crate::guest::{Case, Feature, Guest};
 
 pub const CASE: Case = Case { seconds: 200, ..Case::new(run) };
 
@@ -21,7 +21,8 @@ const DROPS: [&str; 3] = ["kfree_skb_reason", "kfree_skb", "sk_skb_reason_drop"]
 fn run(vm: &Guest) -> Result<()> {
     let net = vm.two_namespaces()?;
     net.greet("10.0.0.2")?;
-    for backend in ["", "--backend fentry"] {
+    let backends: &[_] = if vm.has(Feature::Fentry)? { &["", "--backend fentry"] } else { &[""] };
+    for &backend in backends {
         let tight = vm.trace(&format!(
             "--strict --buffer-size 64K {backend} --filter-func '{}|{}' udp dst port 5003",
             WAY.join("|"),

@@ -15,7 +15,7 @@ fn run(vm: &Guest) -> Result<()> {
         (link != "RAW" && verdict == "ok").then(|| columns.next()).flatten()
     });
     let expressions: Vec<&str> = chosen.chain(corpus).collect();
-    let backends = backends(vm);
+    let backends = backends(vm)?;
     let is_same = |backend: &str| backend == "kprobe" && backends.contains(&"kprobe-multi");
     for backend in backends.iter().filter(|backend| !is_same(backend)) {
         let function = if *backend == "tracepoint" { "net_dev_queue" } else { "ip_rcv" };

@@ -10,9 +10,11 @@ fn run(vm: &Guest) -> Result<()> {
     net.greet("10.0.0.2")?;
     net.left.sh("nft add table ip t && nft add chain ip t out '{ type route hook output priority 0; }'")?;
     net.left.sh("nft add rule ip t out udp dport 5001 meta mark set 0x80000a01")?;
-    let mut backends = vec!["kprobe", "fentry"];
-    if Feature::KprobeMulti.presence(vm) == crate::guest::feature::Presence::Here {
-        backends.push("kprobe-multi");
+    let mut backends = vec!["kprobe"];
+    for (feature, backend) in [(Feature::Fentry, "fentry"), (Feature::KprobeMulti, "kprobe-multi")] {
+        if vm.has(feature)? {
+            backends.push(backend);
+        }
     }
     let port = "((struct udphdr *)(skb->head + skb->transport_header))->dest";
     for backend in backends {

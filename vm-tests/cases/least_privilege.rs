@@ -38,8 +38,9 @@ fn run(vm: &Guest) -> Result<()> {
         ("kprobe", &[BPF, PERFMON, SYSLOG]),
         ("kprobe-multi", &[BPF, PERFMON, SYSLOG]),
     ];
-    let has_multi = Feature::KprobeMulti.presence(vm) == crate::guest::feature::Presence::Here;
-    for &(backend, capabilities) in ways.iter().filter(|(way, _)| *way != "kprobe-multi" || has_multi) {
+    let (has_multi, has_fentry) = (vm.has(Feature::KprobeMulti)?, vm.has(Feature::Fentry)?);
+    let works = |way: &str| (way != "kprobe-multi" || has_multi) && (way != "fentry" || has_fentry);
+    for &(backend, capabilities) in ways.iter().filter(|(way, _)| works(way)) {
         let capabilities = [capabilities, memory].concat();
         let functions = if backend == "tracepoint" { "net_dev_queue" } else { "ip_rcv|ip_output" };
         let launch = capable(&format!("--backend {backend} --filter-func {functions} icmp"), &capabilities)?;
@@ -57,14 +58,15 @@ fn run(vm: &Guest) -> Result<()> {
     fs::remove_file(CAPABLE)?;
 
     // Root.
+    let with_programs =
+        ("--filter-func ip_rcv --filter-trace-tc icmp", 1 << BPF | 1 << PERFMON | 1 << SYSLOG | 1 << SYS_ADMIN | 1 << SYS_PTRACE);
     for (options, kept) in [
         ("--filter-func ip_rcv icmp", 1 << BPF | 1 << SYS_PTRACE),
         ("--filter-func ip_rcv --output-file /tmp/privilege/log icmp", 1 << BPF | 1 << SYS_PTRACE | 3),
-        (
-            "--filter-func ip_rcv --filter-trace-tc icmp",
-            1 << BPF | 1 << PERFMON | 1 << SYSLOG | 1 << SYS_ADMIN | 1 << SYS_PTRACE,
-        ),
-    ] {
+    ]
+    .into_iter()
+    .chain(has_fentry.then_some(with_programs))
+    {
         let trace = vm.trace(options)?;
         expect_status(&trace, kept, Some(kept)).context(options)?;
         trace.stop()?;

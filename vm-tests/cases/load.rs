@@ -10,17 +10,18 @@ use whither::shrink;
 use whither::sys::{bpf::ProgType, process, stop::Stop};
 
 use crate::error::{Context, Error, Result};
-use crate::guest::feature::Presence;
 use crate::guest::trace::{Launch, split};
 use crate::guest::{Feature, Guest};
 
 /// Every way in that works on this kernel.
-pub fn backends(vm: &Guest) -> Vec<&'static str> {
-    let mut backends = vec!["kprobe", "fentry", "tracepoint"];
-    if Feature::KprobeMulti.presence(vm) == Presence::Here {
-        backends.push("kprobe-multi");
+pub fn backends(vm: &Guest) -> Result<Vec<&'static str>> {
+    let mut backends = vec!["kprobe", "tracepoint"];
+    for (feature, backend) in [(Feature::Fentry, "fentry"), (Feature::KprobeMulti, "kprobe-multi")] {
+        if vm.has(feature)? {
+            backends.push(backend);
+        }
     }
-    backends
+    Ok(backends)
 }
 
 /// Loads what a run with `options`, a `--backend` among them, and each of `expressions` would attach; reports all that

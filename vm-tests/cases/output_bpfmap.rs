@@ -2,11 +2,10 @@
 
 use crate::error::{Context, Result};
 use crate::guest::bpf::{self, Packets};
-use crate::guest::feature::Presence;
 use crate::guest::trace::Ended;
 use crate::guest::{Case, Feature, Guest};
 
-pub const CASE: Case = Case { seconds: 300, ..Case::new(run) };
+pub const CASE: Case = Case { needs: &[Feature::Fentry], seconds: 300, ..Case::new(run) };
 
 const UPDATE: &str = "htab_map_update_elem";
 const LOOKUP: &str = "__htab_map_lookup_elem";
@@ -29,13 +28,11 @@ fn run(vm: &Guest) -> Result<()> {
     let alone = vm.trace(&format!("--output-bpfmap {filter}"))?;
     let json = vm.trace(&format!("--backend fentry --output-bpfmap --output-json {filter}"))?;
     let helpers = format!("--output-bpfmap --filter-track-bpf-helpers --event-buffer perf {filter}");
-    let helpers = match Feature::NativeCode.presence(vm) {
-        Presence::Here => Some(vm.trace(&helpers)?),
-        Presence::Absent(_) => {
-            vm.whither(&helpers).finish()?.expect_refusal(1, &["only code of x86_64 can be read"])?;
-            None
-        }
-        Presence::Broken(problem) => return Err(problem.into()),
+    let helpers = if vm.has(Feature::NativeCode)? {
+        Some(vm.trace(&helpers)?)
+    } else {
+        vm.whither(&helpers).finish()?.expect_refusal(1, &["only code of x86_64 can be read"])?;
+        None
     };
     let named = vm.trace(&format!("--backend kprobe --output-bpfmap --filter-track-skb --filter-non-skb-funcs {UPDATE} {filter}"))?;
     net.ping("10.0.0.2")?;

@@ -1,14 +1,18 @@
 //! `--output-skb` and `--output-skb-shared-info` print the whole structures, as the kernel itself would.
 
 use crate::error::Result;
-use crate::guest::{Case, Guest};
+use crate::guest::{Case, Feature, Guest};
 
 pub const CASE: Case = Case { seconds: 90, ..Case::new(run) };
 
 fn run(vm: &Guest) -> Result<()> {
     let net = vm.two_namespaces()?;
     net.greet("10.0.0.2")?;
-    for flags in ["", "--backend fentry", "--event-buffer perf"] {
+    let mut ways = vec!["", "--event-buffer perf"];
+    if vm.has(Feature::Fentry)? {
+        ways.push("--backend fentry");
+    }
+    for flags in ways {
         let trace = vm.trace(&format!("{flags} --filter-func ip_rcv --output-skb --output-skb-shared-info udp dst port 5001"))?;
         net.udp("10.0.0.2:5001", 100, 1)?;
         let ended = trace.stop()?;

@@ -1,7 +1,7 @@
 //! `--output-skb-metadata` shows members of the skb and of what it points to, each by its type, in text and in JSON.
 
 use crate::error::Result;
-use crate::guest::{Case, Guest};
+use crate::guest::{Case, Feature, Guest};
 
 pub const CASE: Case = Case::new(run);
 
@@ -14,7 +14,8 @@ fn run(vm: &Guest) -> Result<()> {
     let index: u32 = net.right.sh("cat /sys/class/net/right0/ifindex || ip -o link show right0 | cut -d: -f1")?.trim().parse()?;
     let link = net.right.sh("ip -o link show right0")?;
     let mac = link.split("link/ether ").nth(1).and_then(|rest| rest.split(' ').next()).ok_or("no address")?.to_owned();
-    for backend in ["kprobe", "fentry"] {
+    let backends: &[_] = if vm.has(Feature::Fentry)? { &["kprobe", "fentry"] } else { &["kprobe"] };
+    for backend in backends {
         let start = |flags: &str| {
             vm.trace(&format!("--backend {backend} --filter-func ip_rcv {flags} --output-skb-metadata '{VALUES}' udp dst port 5001"))
         };

@@ -11,9 +11,11 @@ const SYSCALL: &str = if cfg!(target_arch = "aarch64") { "invoke_syscall" } else
 fn run(vm: &Guest) -> Result<()> {
     let net = vm.two_namespaces()?;
     net.greet("10.0.0.2")?;
-    let mut backends = vec!["kprobe", "fentry", "tracepoint"];
-    if Feature::KprobeMulti.presence(vm) == crate::guest::feature::Presence::Here {
-        backends.push("kprobe-multi");
+    let mut backends = vec!["kprobe", "tracepoint"];
+    for (feature, backend) in [(Feature::Fentry, "fentry"), (Feature::KprobeMulti, "kprobe-multi")] {
+        if vm.has(feature)? {
+            backends.push(backend);
+        }
     }
     for backend in backends {
         let (function, caller) = match backend {

@@ -11,7 +11,7 @@ const EXPRESSION: &str = "host 10.0.0.2 and tcp port 80";
 
 fn run(vm: &Guest) -> Result<()> {
     let mut runs = Vec::new();
-    for backend in backends(vm) {
+    for backend in backends(vm)? {
         let functions = match backend {
             "tracepoint" => "",
             _ => "--filter-func 'ip_rcv|ip_output|kfree_skbmem|skb_release_data'",

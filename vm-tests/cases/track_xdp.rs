@@ -2,9 +2,9 @@
 
 use crate::error::Result;
 use crate::guest::bpf::{self, Packets};
-use crate::guest::{Case, Guest};
+use crate::guest::{Case, Feature, Guest};
 
-pub const CASE: Case = Case::new(run);
+pub const CASE: Case = Case { needs: &[Feature::Fentry], ..Case::new(run) };
 
 const PASS: u32 = 2;
 

@@ -7,9 +7,9 @@ use nix::unistd::Pid;
 
 use crate::error::{Error, Result};
 use crate::guest::net::Net;
-use crate::guest::{Case, Guest};
+use crate::guest::{Case, Feature, Guest};
 
-pub const CASE: Case = Case { seconds: 400, ..Case::new(run) };
+pub const CASE: Case = Case { needs: &[Feature::Fentry], seconds: 400, ..Case::new(run) };
 
 /// On the way of a datagram and of a segment, out and in; the skb is their first, second or third argument.
 const FUNCTIONS: &str = "ip_send_skb|__ip_queue_xmit|__ip_local_out|ip_output|ip_finish_output2|dev_hard_start_xmit|enqueue_to_backlog|\

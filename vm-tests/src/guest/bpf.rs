@@ -18,6 +18,7 @@ const MAP_GET_NEXT_ID: libc::c_long = 12;
 const PROG_GET_FD_BY_ID: libc::c_long = 13;
 const MAP_GET_FD_BY_ID: libc::c_long = 14;
 const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const RAW_TRACEPOINT_OPEN: libc::c_long = 17;
 const BTF_LOAD: libc::c_long = 18;
 const LINK_CREATE: libc::c_long = 28;
 const LINK_GET_NEXT_ID: libc::c_long = 31;
@@ -26,6 +27,8 @@ const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
 const PERF_EVENT_IOC_ENABLE: libc::c_ulong = 0x2400;
 const PERF_EVENT_IOC_SET_BPF: libc::c_ulong = 0x4004_2408;
 const PROG_TYPE_KPROBE: u64 = 2;
+const PROG_TYPE_TRACING: u64 = 26;
+const TRACE_FENTRY: u64 = 24;
 const TRACE_KPROBE_MULTI: u64 = 42;
 const MAP_TYPE_HASH: u64 = 1;
 const MAP_TYPE_PROG_ARRAY: u64 = 3;
@@ -104,7 +107,7 @@ pub fn map_name(id: u32) -> io::Result<String> {
 /// Attaches a program that does nothing to the functions at all `addresses` at once. Since Linux 5.18, with `CONFIG_FPROBE`. It stays until
 /// the descriptors are closed.
 pub fn link_kprobe_multi(addresses: &[u64]) -> io::Result<Vec<OwnedFd>> {
-    let program = load_empty(TRACE_KPROBE_MULTI)?;
+    let program = load_empty(PROG_TYPE_KPROBE, TRACE_KPROBE_MULTI, 0)?;
     let mut link = [0; 16];
     link[0] = program.as_raw_fd() as u64;
     link[1] = TRACE_KPROBE_MULTI;
@@ -114,12 +117,22 @@ pub fn link_kprobe_multi(addresses: &[u64]) -> io::Result<Vec<OwnedFd>> {
     Ok(vec![program, link])
 }
 
+/// Attaches a program that does nothing to the function that is `type_id` in the kernel's types, by a trampoline. Since
+/// Linux 5.5. It stays until the descriptors are closed.
+pub fn attach_fentry(type_id: u32) -> io::Result<Vec<OwnedFd>> {
+    let program = load_empty(PROG_TYPE_TRACING, TRACE_FENTRY, type_id)?;
+    let mut open = [0; 16];
+    open[1] = program.as_raw_fd() as u64;
+    let link = descriptor(bpf(RAW_TRACEPOINT_OPEN, &mut open)?);
+    Ok(vec![program, link])
+}
+
 /// Attaches a program that does nothing to `functions`, one kprobe each; functions that refuse are left out. The first
 /// descriptor is the program's, each other one a kprobe's.
 pub fn open_kprobes(functions: &[CString]) -> io::Result<Vec<OwnedFd>> {
     let kind = std::fs::read_to_string("/sys/bus/event_source/devices/kprobe/type")?;
     let kind: u64 = kind.trim().parse().map_err(io::Error::other)?;
-    let program = load_empty(0)?;
+    let program = load_empty(PROG_TYPE_KPROBE, 0, 0)?;
     let mut open = vec![program];
     for name in functions {
         // struct perf_event_attr, its 72 bytes of version 1: type and size, config, ..., config1, config2.
@@ -317,12 +330,13 @@ pub fn attach_tcx(program: &OwnedFd, ifindex: u32, incoming: bool) -> io::Result
     Ok(descriptor(bpf(LINK_CREATE, &mut link)?))
 }
 
-fn load_empty(attach: u64) -> io::Result<OwnedFd> {
+fn load_empty(kind: u64, attach: u64, attach_to: u32) -> io::Result<OwnedFd> {
     let mut load = [0; 16];
-    load[0] = PROG_TYPE_KPROBE | (EMPTY_PROGRAM.len() as u64) << 32;
+    load[0] = kind | (EMPTY_PROGRAM.len() as u64) << 32;
     load[1] = EMPTY_PROGRAM.as_ptr() as u64;
     load[2] = c"GPL".as_ptr() as u64;
     load[8] = attach << 32;
+    load[13] = u64::from(attach_to) << 32;
     Ok(descriptor(bpf(PROG_LOAD, &mut load)?))
 }
 

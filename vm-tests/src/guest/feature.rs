@@ -1,13 +1,18 @@
 //! What a case may need of a kernel, found by trying it.
 
+use whither::btf::{Btf, Func};
+
 use super::bpf::Packets;
 use super::{Guest, bpf};
+use crate::error::{Error, Result};
 
 /// Something that not every kernel of the matrix has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Feature {
     /// Many kprobes with one system call.
     KprobeMulti,
+    /// Functions can be traced by trampolines. Where they cannot, whither traces no BPF programs either.
+    Fentry,
     /// Dropped packets carry a reason.
     DropReasons,
     /// Modules have BTF.
@@ -36,6 +41,8 @@ impl Feature {
     fn claim(self) -> ((u32, u32), Option<&'static str>) {
         match self {
             Self::KprobeMulti => ((5, 18), Some("CONFIG_FPROBE")),
+            // On arm64 a trampoline cannot be entered from ftrace before.
+            Self::Fentry => (if cfg!(target_arch = "aarch64") { (6, 4) } else { (5, 5) }, None),
             Self::DropReasons => ((5, 17), None),
             Self::ModuleBtf => ((5, 11), Some("CONFIG_DEBUG_INFO_BTF_MODULES")),
             Self::Tcx => ((6, 6), Some("CONFIG_NET_XGRESS")),
@@ -50,6 +57,7 @@ impl Feature {
                 let address = guest.symbol_address("ip_rcv").unwrap_or(0);
                 bpf::link_kprobe_multi(&[address]).err().map(|error| error.to_string())
             }
+            Self::Fentry => fentry().err().map(|error| error.to_string()),
             Self::DropReasons => {
                 let found = ["kfree_skb_reason", "sk_skb_reason_drop"].iter().any(|name| guest.has_symbol(name));
                 (!found).then(|| "no function takes a reason".to_owned())
@@ -77,4 +85,26 @@ impl Feature {
             _ => Presence::Broken(format!("{self:?} is there since Linux {major}.{minor}, but: {problem}")),
         }
     }
+}
+
+impl Guest {
+    /// Whether the kernel has `feature`; an error where it should.
+    pub fn has(&self, feature: Feature) -> Result<bool> {
+        match feature.presence(self) {
+            Presence::Here => Ok(true),
+            Presence::Absent(_) => Ok(false),
+            Presence::Broken(problem) => Err(Error::new(problem)),
+        }
+    }
+}
+
+fn fentry() -> Result<()> {
+    let types = Btf::parse(std::fs::read("/sys/kernel/btf/vmlinux")?, "vmlinux").map_err(told)?;
+    let function = types.find::<Func>("kfree_skbmem").map_err(told)?.id();
+    bpf::attach_fentry(function.0)?;
+    Ok(())
+}
+
+fn told(error: impl std::fmt::Display) -> Error {
+    Error::new(error.to_string())
 }
