@@ -308,6 +308,8 @@ impl Run<'_> {
     /// Summary, then detach.
     fn finish(mut self, complete: bool) -> Result<Summary, Error> {
         let mut summary = Summary::default();
+        // Stages are timed from the one before.
+        self.say.stage("trace");
         let lost = counted(self.events.lost())?;
         let by_probes = self.hooks.missed();
         let mut missed = by_probes;
