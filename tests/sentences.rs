@@ -45,7 +45,11 @@ const UNHEARD: &[(&str, &str, &str)] = &[
 /// Errors that no test has with an exit code: the same, and what becomes of them.
 const NO_ENDING: &[(&str, &str, &str)] = &[
     ("src/host/functions.rs", "is refused: lockdown or missing privilege", "a run goes on without the list"),
-    ("src/host/survey.rs", "only code of x86_64 can be read", "said on arm64; output_bpfmap has it with the exit code there"),
+    (
+        "src/host/survey.rs",
+        "only code of x86_64 can be read",
+        "said on arm64; output_bpfmap has it with the exit code there",
+    ),
     ("filter-compiler/src/cbpf/insn.rs", "", "of the library alone: no command reads classic BPF"),
 ];
 
