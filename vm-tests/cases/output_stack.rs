@@ -6,7 +6,7 @@ use crate::guest::{Case, Feature, Guest};
 pub const CASE: Case = Case { seconds: 120, ..Case::new(run) };
 
 /// What every system call comes by.
-const SYSCALL: &str = if cfg!(target_arch = "aarch64") { "invoke_syscall" } else { "do_syscall_64" };
+const SYSCALL: &str = if cfg!(target_arch = "aarch64") { "do_el0_svc" } else { "do_syscall_64" };
 
 fn run(vm: &Guest) -> Result<()> {
     let net = vm.two_namespaces()?;
