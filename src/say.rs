@@ -342,7 +342,11 @@ impl Say {
     /// What the run amounted to; `spared` records came by the buffer for the ends of packets.
     pub fn summary(&self, counts: &Counts, lost: u64, spared: u64, signalled: bool) {
         if let Some(error) = &counts.error {
-            self.line(&format!("warning: {} lines could not be written: {error}", counts.dropped));
+            self.line(&match counts.dropped {
+                // Just the head of the columns.
+                0 => format!("warning: the output could not be written: {error}"),
+                lines => format!("warning: {lines} lines could not be written: {error}"),
+            });
         }
         let why = if signalled { "Received signal, exiting" } else { "Exiting" };
         let mut text = format!("{why}: {} events shown, {lost} lost", counts.written);
@@ -568,6 +572,9 @@ mod tests {
             said(false, |say| say.summary(&counts, 0, 0, false)),
             "warning: 4 lines could not be written: Operation not permitted (os error 1)\nExiting: 0 events shown, 0 lost\n"
         );
+        let counts = Counts { error: Some(denied()), ..Counts::default() };
+        let said = said(false, |say| say.summary(&counts, 0, 0, false));
+        assert!(said.starts_with("warning: the output could not be written: Operation not permitted"), "{said}");
     }
 
     #[test]
