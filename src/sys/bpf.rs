@@ -220,8 +220,22 @@ unsafe impl Command for ProgLoadAttr<'_> {
 /// Licence string of the loaded programs; GPL-compatible, as the read helpers and kfuncs require.
 pub const LICENSE: &CStr = c"Dual MIT/GPL";
 
+/// How often a program is loaded that the verifier has no time for: it gives up with EAGAIN where its thread has something
+/// else to do, as to freeze (`signal_pending` in `do_check`, kernel/bpf/verifier.c).
+const LOADS: usize = 5;
+
 /// Loads a program. `log` receives the verifier's text if it is not empty (log level 1).
 pub fn prog_load(prog: &ProgLoad<'_>, log: &mut [u8]) -> io::Result<OwnedFd> {
+    for _ in 1..LOADS {
+        match prog_load_once(prog, log) {
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {}
+            loaded => return loaded,
+        }
+    }
+    prog_load_once(prog, log)
+}
+
+fn prog_load_once(prog: &ProgLoad<'_>, log: &mut [u8]) -> io::Result<OwnedFd> {
     let (log_level, log_size) = (u32::from(!log.is_empty()), log.len() as u32);
     let log_buf = if log.is_empty() { 0 } else { Out::new(log).0 };
     ProgLoadAttr {

@@ -111,7 +111,10 @@ pub fn load(slots: &[u64]) -> Result<OwnedFd, (io::Error, String)> {
         ];
         bpf(BPF_PROG_LOAD, &mut attr).map(owned)
     };
-    attempt(&mut []).map_err(|error| {
+    // The verifier gives up with EAGAIN where its thread has something else to do.
+    let is_busy = |loaded: &io::Result<OwnedFd>| loaded.as_ref().is_err_and(|e| e.raw_os_error() == Some(libc::EAGAIN));
+    let mut loads = std::iter::repeat_with(|| attempt(&mut [])).take(5);
+    loads.find(|loaded| !is_busy(loaded)).unwrap_or_else(|| attempt(&mut [])).map_err(|error| {
         let mut log = vec![0; 1 << 20];
         let _ = attempt(&mut log);
         let end = log.iter().position(|&byte| byte == 0).unwrap_or(log.len());
