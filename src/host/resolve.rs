@@ -12,7 +12,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use asm::{Asm, Helper, MapRef, R0, R1, R2, R3, R4, R6, R7, u32, u64};
 
@@ -34,6 +35,10 @@ const _: () = assert!(ENTRY.is_multiple_of(8));
 
 /// A batch that takes longer than this is not looked up by bisection (0.1 ms), but by walking over all symbols (100 ms).
 const SLOW: Duration = Duration::from_millis(20);
+
+/// How long other tracers may take to patch the functions that are looked up, and how often it is looked whether they have.
+const PATCHING: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// How a program reads kernel memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,10 +168,7 @@ pub fn is_traceable(place: &Place, arch: Arch, is_text: impl Fn(u64) -> bool) ->
     let (code, address) = (&place.code[..], place.address);
     match arch {
         Arch::X86_64 => {
-            // `endbr64`, or what the kernel writes over it where nothing branches to the function
-            // (`gen_endbr_poison`, arch/x86/include/asm/ibt.h).
-            let pads = [[0xf3, 0x0f, 0x1e, 0xfa], [0x66, 0x0f, 0x1f, 0x00], [0x0f, 0x1f, 0x40, 0xd6]];
-            let skip = if pads.iter().any(|pad| code.starts_with(pad)) { 4 } else { 0 };
+            let skip = pad(code);
             match code[skip..] {
                 [0x0f, 0x1f, 0x44, 0x00, 0x00, ..] => true,
                 // A jump where fexit is attached (`ftrace_is_jmp`, seen on 7.2).
@@ -192,6 +194,27 @@ pub fn is_traceable(place: &Place, arch: Arch, is_text: impl Fn(u64) -> bool) ->
     }
 }
 
+/// True if a function that is not [`is_traceable`] may be so a moment later, because ftrace was about to patch it for another
+/// tracer. On x86_64 a breakpoint stands in the first byte meanwhile (`text_poke_bp_batch`,
+/// arch/x86/kernel/alternative.c), and behind a landing pad the five bytes are in two words, which are read one by one. On
+/// aarch64 instructions are replaced whole.
+fn is_unclear(place: &Place, arch: Arch) -> bool {
+    let skip = pad(&place.code);
+    match place.code[skip..] {
+        _ if arch != Arch::X86_64 => false,
+        [0xcc, ..] => true,
+        [0xe8, ..] | [0x0f, 0x1f, 0x44, ..] => skip > 0,
+        _ => false,
+    }
+}
+
+/// Length of the landing pad for indirect branches: `endbr64`, or what the kernel writes over it where nothing branches to the
+/// function (`gen_endbr_poison`, arch/x86/include/asm/ibt.h).
+fn pad(code: &[u8]) -> usize {
+    let pads = [[0xf3, 0x0f, 0x1e, 0xfa], [0x66, 0x0f, 0x1f, 0x00], [0x0f, 0x1f, 0x40, 0xd6]];
+    if pads.iter().any(|pad| code.starts_with(pad)) { 4 } else { 0 }
+}
+
 /// Functions that every kernel has and ftrace can trace. If none of them looks like it, the kernel has no ftrace, or
 /// one that we do not understand.
 const CONTROLS: [&str; 3] = ["vprintk", "kfree_skbmem", "ip_rcv"];
@@ -199,8 +222,8 @@ const CONTROLS: [&str; 3] = ["vprintk", "kfree_skbmem", "ip_rcv"];
 impl Targets {
     /// Sets the addresses and leaves out what ftrace cannot trace, without reading a list. Changes nothing if it fails.
     ///
-    /// Fails where programs cannot do this, where addresses are hidden (`kernel.kptr_restrict`), without ftrace, and
-    /// where it would be slow.
+    /// Fails where programs cannot do this, where addresses are hidden (`kernel.kptr_restrict`), without ftrace,
+    /// where it would be slow, and where a function looks for long as if it were about to be patched.
     pub fn resolve(&mut self, reading: Reading, arch: Arch) -> io::Result<()> {
         let mut names: Vec<String> = Vec::new();
         for f in &self.functions {
@@ -212,13 +235,30 @@ impl Targets {
         let limits = ["_stext", "_etext", "ftrace_caller", "ftrace_regs_caller"];
         names.extend(limits.into_iter().chain(CONTROLS).map(str::to_owned));
         let mut places = resolve(&names, reading)?;
-        let controls = places.split_off(names.len() - CONTROLS.len());
-        let limits: Vec<u64> =
-            places.split_off(self.functions.len()).iter().map(|p| p.map_or(0, |p| p.address)).collect();
+        let limits: Vec<u64> = places[self.functions.len()..].iter().map(|p| p.map_or(0, |p| p.address)).collect();
         if limits[0] == 0 {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        let is_text = |address: u64| (limits[0]..limits[1]).contains(&address) && !limits[2..].contains(&address);
+        let is_text = |address: u64| (limits[0]..limits[1]).contains(&address) && !limits[2..4].contains(&address);
+        let begin = Instant::now();
+        loop {
+            let is_unclear = |place: &Place| !is_traceable(place, arch, is_text) && is_unclear(place, arch);
+            let unclear: Vec<usize> =
+                (0..names.len()).filter(|&n| places[n].as_ref().is_some_and(is_unclear)).collect();
+            if unclear.is_empty() {
+                break;
+            }
+            if begin.elapsed() > PATCHING {
+                return Err(io::ErrorKind::ResourceBusy.into());
+            }
+            thread::sleep(PAUSE);
+            let again: Vec<String> = unclear.iter().map(|&n| names[n].clone()).collect();
+            for (n, place) in unclear.into_iter().zip(resolve(&again, reading)?) {
+                places[n] = place;
+            }
+        }
+        let controls = places.split_off(names.len() - CONTROLS.len());
+        places.truncate(self.functions.len());
         if !controls.iter().flatten().any(|place| is_traceable(place, arch, is_text)) {
             return Err(io::ErrorKind::Unsupported.into());
         }
@@ -273,6 +313,27 @@ mod tests {
         check(Arch::Aarch64, &words(&[0xd420_0080, 0xa9bf_7bfd, 0x9100_03fd]), false);
         // paciasp; stp x29, x30, [sp, #-16]!
         check(Arch::Aarch64, &words(&[0xd503_233f, 0xa9bf_7bfd]), false);
+    }
+
+    /// The five bytes of a site, at the start or behind a landing pad, while they are replaced.
+    #[test]
+    fn what_is_about_to_be_patched_is_looked_at_again() {
+        let is_unclear = |code: &[u8]| {
+            let mut place = Place { address: 0x1000, code: [0; CODE] };
+            place.code[..code.len()].copy_from_slice(code);
+            is_unclear(&place, Arch::X86_64)
+        };
+        let pad = [0xf3, 0x0f, 0x1e, 0xfa];
+        for site in [[0xcc, 0x1f, 0x44, 0, 0], [0xcc, 0, 0, 0, 0x40]] {
+            assert!(is_unclear(&site) && is_unclear(&[&pad[..], &site].concat()), "{site:x?}");
+        }
+        // The first four bytes are old, the fifth is new, and the other way round.
+        for site in [[0x0f, 0x1f, 0x44, 0, 0x40], [0xe8, 0, 0, 0, 0]] {
+            assert!(is_unclear(&[&pad[..], &site].concat()), "{site:x?}");
+        }
+        assert!(
+            !is_unclear(&[0x55, 0x48, 0x89, 0xe5]) && !is_unclear(&[&pad[..], &[0x55]].concat()) && !is_unclear(&[])
+        );
     }
 
     #[test]

@@ -72,6 +72,7 @@ cases! {
     output_skb_metadata,
     output_stack,
     output_tunnel,
+    patched_meanwhile,
     payload_in_fragments,
     ready_file,
     refuses_misuse,
