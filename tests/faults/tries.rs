@@ -126,10 +126,13 @@ fn judge(fault: &Fault, ended: &Ended, whole: &Ended) -> Result<Outcome, String>
 }
 
 fn says(ended: &Ended, whole: &Ended, says: Says) -> bool {
+    let is_same = lines(ended) == lines(whole);
+    // What is said without the fault, too, says nothing of it.
+    let is_new = |text| ended.stderr.contains(text) && !whole.stderr.contains(text);
     match says {
-        Says::Same => lines(ended) == lines(whole),
-        Says::Also(text) => ended.stderr.contains(text),
-        Says::SameOr(text) => lines(ended) == lines(whole) || ended.stderr.contains(text),
+        Says::Same => is_same,
+        Says::Also(text) => is_new(text),
+        Says::SameOr(text) => is_same || is_new(text),
     }
 }
 

@@ -20,7 +20,7 @@ pub struct Without {
 pub enum Says {
     /// All that it says without the fault, and nothing more.
     Same,
-    /// Also this.
+    /// Also this, which is not said without the fault.
     Also(&'static str),
     /// One or the other: whether it matters depends on the host.
     SameOr(&'static str),
@@ -75,12 +75,12 @@ const WITHOUT: &[Without] = &[
     // The next way in, the next way to read memory.
     same_or("bpf map_create whither_try", "buffers for each CPU, whose events are not in order", "perf buffers"),
     same_or("bpf prog_load try_cast", "memory read by bpf_probe_read_kernel", "the next way to read memory"),
-    same_or("bpf prog_load try_read", "memory read by", "the next way to read memory"),
+    same_or("bpf prog_load try_read", "memory read by typed loads", "the next way to read memory"),
     same("bpf prog_load try_task", "the process is read as other memory is"),
     same_or("bpf prog_load try_cookie", "Tracing by kprobe, memory", "then neither kprobe-multi nor fentry"),
     same_or("bpf prog_load try_fentry", "Tracing by kprobe, memory", "then no fentry"),
     same("bpf prog_load *", "loaded again, then with the verifier's log"),
-    also("bpf link_create", "; not kprobe-multi: creating the link: ", "the next way in"),
+    same_or("bpf link_create", "; not kprobe-multi: creating the link: ", "the next way in"),
     same_or("* /proc/kallsyms", "functions have no addresses here: ", "ways in that need no addresses"),
     also("openat /sys/bus/event_source/devices/kprobe/type", NO_KPROBE, "the next way in"),
     also("read /sys/devices/kprobe/type", NO_KPROBE, "the next way in"),
