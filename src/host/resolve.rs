@@ -10,8 +10,9 @@
 //! list and 536 ms for kallsyms, with the same result. Of several functions with one name only the first is found; the
 //! others are looked for later ([`super::arrivals::further_places`]).
 
+use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -71,41 +72,82 @@ pub struct Place {
     pub code: [u8; CODE],
 }
 
-/// Looks up functions; `None` where there is none of that name. Functions of modules are called `module:function`.
-///
-/// Fails where programs of this type cannot be loaded, or not read memory that way.
-pub fn resolve(names: &[String], reading: Reading) -> io::Result<Vec<Option<Place>>> {
-    if names.iter().any(|name| name.len() >= NAME || name.as_bytes().contains(&0)) {
-        return Err(io::ErrorKind::InvalidInput.into());
+/// Looks up functions, as often as it is asked to.
+pub struct Lookup {
+    program: OwnedFd,
+    map: OwnedFd,
+    names: usize,
+    /// The map's only value: one entry per name.
+    table: Vec<u8>,
+}
+
+impl Lookup {
+    /// Loads the program. Functions of modules are called `module:function`.
+    ///
+    /// Fails where programs of this type cannot be loaded, or not read memory that way.
+    pub fn load(names: &[String], reading: Reading) -> io::Result<Lookup> {
+        if names.iter().any(|name| name.len() >= NAME || name.as_bytes().contains(&0)) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let entries = names.len().next_multiple_of(BATCH).max(BATCH);
+        let mut table = vec![0; entries * ENTRY];
+        for (entry, name) in table.chunks_mut(ENTRY).zip(names) {
+            entry[..name.len()].copy_from_slice(name.as_bytes());
+        }
+        let size = u32::try_from(table.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let map = bpf::map_create(MapType::Array, "whither_names", 4, size, 1)?;
+        bpf::map_update(map.as_fd(), 0, &table)?;
+        let program = program(size, reading).map_err(io::Error::other)?;
+        let code = program.encode(|_| map.as_raw_fd()).map_err(io::Error::other)?;
+        let load = ProgLoad {
+            kind: ProgType::Syscall,
+            attach: AttachType::None,
+            name: program.name(),
+            code: &code,
+            attach_btf_id: 0,
+            attach_to: None,
+        };
+        let program = bpf::prog_load(&load, &mut [])?;
+        Ok(Lookup { program, map, names: names.len(), table })
     }
-    let entries = names.len().next_multiple_of(BATCH).max(BATCH);
-    let mut table = vec![0; entries * ENTRY];
-    for (entry, name) in table.chunks_mut(ENTRY).zip(names) {
-        entry[..name.len()].copy_from_slice(name.as_bytes());
-    }
-    let size = u32::try_from(table.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let map = bpf::map_create(MapType::Array, "whither_names", 4, size, 1)?;
-    bpf::map_update(map.as_fd(), 0, &table)?;
-    let program = program(size, reading).map_err(io::Error::other)?;
-    let code = program.encode(|_| map.as_raw_fd()).map_err(io::Error::other)?;
-    let load = ProgLoad {
-        kind: ProgType::Syscall,
-        attach: AttachType::None,
-        name: program.name(),
-        code: &code,
-        attach_btf_id: 0,
-        attach_to: None,
-    };
-    let loaded = bpf::prog_load(&load, &mut [])?;
-    let begin = clock::thread_time();
-    for first in (0..entries).step_by(BATCH) {
-        bpf::run_syscall(loaded.as_fd(), &mut ((first * ENTRY / 8) as u32).to_ne_bytes())?;
-        if first == 0 && clock::thread_time().saturating_sub(begin) > SLOW {
+
+    /// Looks all of them up; `None` where there is none of that name.
+    ///
+    /// Fails with [`io::ErrorKind::TimedOut`] where the kernel walks over all symbols for each name.
+    pub fn all(&mut self) -> io::Result<Vec<Option<Place>>> {
+        let batches = self.table.len() / (BATCH * ENTRY);
+        let slow = |time: Duration| time > SLOW;
+        // What interrupts a thread counts as its own time, so one slow batch proves nothing.
+        if slow(self.run(0)?) && slow(self.run(0)?) {
             return Err(io::ErrorKind::TimedOut.into());
         }
+        for batch in 1..batches {
+            self.run(batch)?;
+        }
+        self.places()
     }
-    bpf::map_lookup(map.as_fd(), 0, &mut table)?;
-    Ok(table.chunks(ENTRY).take(names.len()).map(place).collect())
+
+    /// Looks these once more, by their position among the names. The answer has all names; the others may be as they were.
+    pub fn again(&mut self, which: &[usize]) -> io::Result<Vec<Option<Place>>> {
+        let batches: BTreeSet<usize> = which.iter().map(|n| n / BATCH).collect();
+        for batch in batches {
+            self.run(batch)?;
+        }
+        self.places()
+    }
+
+    /// How long the thread took for it.
+    fn run(&self, batch: usize) -> io::Result<Duration> {
+        let begin = clock::thread_time();
+        let first = (batch * BATCH * ENTRY / 8) as u32;
+        bpf::run_syscall(self.program.as_fd(), &mut first.to_ne_bytes())?;
+        Ok(clock::thread_time().saturating_sub(begin))
+    }
+
+    fn places(&mut self) -> io::Result<Vec<Option<Place>>> {
+        bpf::map_lookup(self.map.as_fd(), 0, &mut self.table)?;
+        Ok(self.table.chunks(ENTRY).take(self.names).map(place).collect())
+    }
 }
 
 fn place(entry: &[u8]) -> Option<Place> {
@@ -234,7 +276,8 @@ impl Targets {
         }
         let limits = ["_stext", "_etext", "ftrace_caller", "ftrace_regs_caller"];
         names.extend(limits.into_iter().chain(CONTROLS).map(str::to_owned));
-        let mut places = resolve(&names, reading)?;
+        let mut lookup = Lookup::load(&names, reading)?;
+        let mut places = lookup.all()?;
         let limits: Vec<u64> = places[self.functions.len()..].iter().map(|p| p.map_or(0, |p| p.address)).collect();
         if limits[0] == 0 {
             return Err(io::ErrorKind::PermissionDenied.into());
@@ -252,9 +295,9 @@ impl Targets {
                 return Err(io::ErrorKind::ResourceBusy.into());
             }
             thread::sleep(PAUSE);
-            let again: Vec<String> = unclear.iter().map(|&n| names[n].clone()).collect();
-            for (n, place) in unclear.into_iter().zip(resolve(&again, reading)?) {
-                places[n] = place;
+            let again = lookup.again(&unclear)?;
+            for n in unclear {
+                places[n] = again[n];
             }
         }
         let controls = places.split_off(names.len() - CONTROLS.len());
@@ -338,7 +381,7 @@ mod tests {
 
     #[test]
     fn names_that_do_not_fit_are_an_error() {
-        let error = resolve(&["a".repeat(NAME)], Reading::Helper).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        let error = Lookup::load(&["a".repeat(NAME)], Reading::Helper).err().map(|error| error.kind());
+        assert_eq!(error, Some(io::ErrorKind::InvalidInput));
     }
 }

@@ -1,5 +1,6 @@
 //! The functions of a kernel are the same while another tracer attaches and detaches, which patches them.
 
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -13,16 +14,23 @@ use crate::guest::{Case, Feature, Guest, bpf};
 pub const CASE: Case = Case { needs: &[Feature::KprobeMulti], seconds: 200, ..Case::new(run) };
 
 const TIMES: usize = 100;
+/// Looks that may be given up because they were slow: a run reads the kernel's list then.
+const SLOW: usize = 10;
 
 fn run(_: &Guest) -> Result<()> {
     let types = std::fs::read("/sys/kernel/btf/vmlinux")?;
     let types = Btf::parse(types, "vmlinux").map_err(|error| Error::new(error.to_string()))?;
     let mut all = Targets::default();
     all.find(&types, &Finder::new(&types, Arch::HOST), None, |_| true);
-    let resolved = || -> Result<Vec<SkbFunction>> {
-        let mut targets = all.clone();
-        targets.resolve(Reading::Helper, Arch::HOST).context("while they are patched")?;
-        Ok(targets.functions)
+    let mut slow = 0;
+    let mut resolved = || -> Result<Vec<SkbFunction>> {
+        loop {
+            let mut targets = all.clone();
+            match targets.resolve(Reading::Helper, Arch::HOST) {
+                Err(error) if error.kind() == ErrorKind::TimedOut && slow < SLOW => slow += 1,
+                result => return result.map(|()| targets.functions).context("while they are patched"),
+            }
+        }
     };
     let before = resolved()?;
     let addresses: Vec<u64> = before.iter().flat_map(|function| function.addresses.clone()).collect();
