@@ -26,6 +26,7 @@ fn main() -> ExitCode {
 }
 
 fn command() -> Result<ExitCode, Error> {
+    process::raise_stack();
     match cli::parse(std::env::args_os())? {
         Command::Trace(args) => return trace(&args),
         Command::Doctor(args) if !doctor::run(&args)? => return Ok(ExitCode::FAILURE),

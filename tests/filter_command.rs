@@ -156,6 +156,24 @@ fn memory_that_runs_out_is_told() {
     assert!(told >= 3, "memory ran out {told} times only");
 }
 
+/// A soft limit of the stack is raised: what an expression may be does not depend on the shell.
+#[test]
+fn a_small_stack_is_enough() {
+    let deep = |depth: usize| format!("{}icmp{}", "(".repeat(depth), ")".repeat(depth));
+    let run = |limit: &str, expression: &str| {
+        let script = "ulimit -S -s $1 && exec \"$0\" filter \"$2\"";
+        Command::new("sh")
+            .args(["-c", script, env!("CARGO_BIN_EXE_whither"), limit, expression])
+            .output()
+            .expect("sh runs")
+    };
+    for (expression, code) in [(deep(200), 0), (deep(2000), 2)] {
+        let usual = run("8192", &expression);
+        assert_eq!(usual.status.code(), Some(code));
+        assert_eq!(run("64", &expression), usual);
+    }
+}
+
 /// A directory cannot be read.
 #[test]
 fn unreadable_input_is_told() {

@@ -33,6 +33,20 @@ pub fn raise_memlock() {
     let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
 }
 
+/// Lets the main thread's stack grow to 8 MiB, which is what Linux gives it where nobody said otherwise (getrlimit(2),
+/// `_STK_LIM`). The kernel looks at the limit whenever the stack grows, so it works for the process that asks. Fails quietly:
+/// a stack limit that only root could raise is enough for nearly everything.
+pub fn raise_stack() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    const USUAL: u64 = 8 << 20;
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_STACK)
+        && soft < USUAL
+        && setrlimit(Resource::RLIMIT_STACK, USUAL, hard.max(USUAL)).is_err()
+    {
+        let _ = setrlimit(Resource::RLIMIT_STACK, hard.min(USUAL), hard);
+    }
+}
+
 /// Gives the memory that was freed back to the system; the allocator would keep it for what may come.
 pub fn give_memory_back() {
     #[cfg(target_env = "gnu")]
