@@ -9,6 +9,8 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
+
 const MAP_CREATE: libc::c_long = 0;
 const MAP_UPDATE_ELEM: libc::c_long = 2;
 const PROG_LOAD: libc::c_long = 5;
@@ -211,10 +213,6 @@ pub fn uses_map(map: &OwnedFd, size: i16, value: u32) -> Vec<u64> {
 
 /// Loads a program. With `typed` it has type information, as that of a compiler: a function of its name.
 pub fn load(kind: Packets, name: &str, code: &[u64], typed: bool) -> io::Result<OwnedFd> {
-    // Kernels before 5.11 count programs as locked memory.
-    let all = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
-    // SAFETY: the structure outlives the call.
-    unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const all) };
     let mut load = [0; 16];
     load[0] = kind as u64 | (code.len() as u64) << 32;
     load[1] = code.as_ptr() as u64;
@@ -227,7 +225,7 @@ pub fn load(kind: Packets, name: &str, code: &[u64], typed: bool) -> io::Result<
     // struct bpf_func_info: the function starts at instruction 0 and is type 3.
     let functions = [0u32, 3];
     if !typed {
-        return Ok(descriptor(bpf(PROG_LOAD, &mut load)?));
+        return made(PROG_LOAD, &mut load);
     }
     let types = types(kind, name);
     let mut attributes = [0; 16];
@@ -237,7 +235,7 @@ pub fn load(kind: Packets, name: &str, code: &[u64], typed: bool) -> io::Result<
     load[9] = types.as_raw_fd() as u64 | (size_of_val(&functions) as u64) << 32;
     load[10] = functions.as_ptr() as u64;
     load[11] = 1;
-    Ok(descriptor(bpf(PROG_LOAD, &mut load)?))
+    made(PROG_LOAD, &mut load)
 }
 
 /// BTF with `int NAME(struct CONTEXT *ctx)`, which is type 3.
@@ -288,7 +286,7 @@ pub fn program_array() -> io::Result<OwnedFd> {
     let mut create = [0; 16];
     create[0] = MAP_TYPE_PROG_ARRAY | 4 << 32;
     create[1] = 4 | 1 << 32;
-    Ok(descriptor(bpf(MAP_CREATE, &mut create)?))
+    made(MAP_CREATE, &mut create)
 }
 
 /// A hash table with room for 16 entries; sizes in bytes.
@@ -300,7 +298,7 @@ pub fn hash_map(name: &str, key: u32, value: u32) -> io::Result<OwnedFd> {
     create[0] = MAP_TYPE_HASH | u64::from(key) << 32;
     create[1] = u64::from(value) | 16 << 32;
     create[3..6].copy_from_slice(&[word(0), word(8), word(16)]);
-    Ok(descriptor(bpf(MAP_CREATE, &mut create)?))
+    made(MAP_CREATE, &mut create)
 }
 
 /// Puts `program` into an array.
@@ -330,6 +328,16 @@ pub fn attach_tcx(program: &OwnedFd, ifindex: u32, incoming: bool) -> io::Result
     Ok(descriptor(bpf(LINK_CREATE, &mut link)?))
 }
 
+/// A new program or map. Kernels before 5.11 count it as locked memory of the user, who may have a lot of that from processes
+/// that ended just now. The limit is lifted meanwhile only: what is started later has to lift its own.
+fn made(command: libc::c_long, attributes: &mut [u64; 16]) -> io::Result<OwnedFd> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_MEMLOCK)?;
+    setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY)?;
+    let result = bpf(command, attributes);
+    setrlimit(Resource::RLIMIT_MEMLOCK, soft, hard)?;
+    Ok(descriptor(result?))
+}
+
 fn load_empty(kind: u64, attach: u64, attach_to: u32) -> io::Result<OwnedFd> {
     let mut load = [0; 16];
     load[0] = kind | (EMPTY_PROGRAM.len() as u64) << 32;
@@ -337,7 +345,7 @@ fn load_empty(kind: u64, attach: u64, attach_to: u32) -> io::Result<OwnedFd> {
     load[2] = c"GPL".as_ptr() as u64;
     load[8] = attach << 32;
     load[13] = u64::from(attach_to) << 32;
-    Ok(descriptor(bpf(PROG_LOAD, &mut load)?))
+    made(PROG_LOAD, &mut load)
 }
 
 fn info(open: libc::c_long, id: u32) -> io::Result<[u64; 29]> {
