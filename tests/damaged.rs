@@ -140,14 +140,14 @@ fn whole_hosts() {
     let root = Copy::new();
     let words = "whither --all-kmods --filter-track-skb --filter-ifname eth0 host 10.0.0.2".split(' ');
     let Ok(cli::Command::Trace(args)) = cli::parse(words.map(Into::into)) else { panic!("these are flags") };
-    let good = Host::with(&args, &Roots::under(&root.0), 2, |_, _| features());
+    let good = Host::with(&args, &Roots::under(&root.0), None, 2, |_, _| features());
     good.expect("nothing is damaged yet");
     let check = |rng: &mut Rng| {
         let file = rng.pick(&files);
         let mut bytes = recorded(file);
         damage(&mut bytes, rng);
         fs::write(root.0.join(file), bytes).expect("room");
-        match Host::with(&args, &Roots::under(&root.0), 2, |_, _| features()) {
+        match Host::with(&args, &Roots::under(&root.0), None, 2, |_, _| features()) {
             Ok(host) => {
                 for backend in make::ladder(&args, &host) {
                     match Plan::new(&args, &host, backend) {

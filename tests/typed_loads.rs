@@ -34,7 +34,8 @@ fn locked_down(args: &Args) -> Option<Host> {
         Some(Features { cast: Err(closed()), read_kernel: Err(closed()), ..features })
     };
     let mut able = true;
-    let host = Host::with(args, &Roots::default(), whither::sys::bpf::possible_cpus().ok()? as u32, |btf, _| {
+    let cpus = whither::sys::bpf::possible_cpus().ok()? as u32;
+    let host = Host::with(args, &Roots::default(), None, cpus, |btf, _| {
         features(btf).unwrap_or_else(|| {
             able = false;
             Features::try_all(btf, true)

@@ -180,7 +180,7 @@ impl Host {
     /// Reads what a run with `args` needs, unless `stop` asks for the end before it is there.
     pub fn read(args: &Args, roots: &Roots, stop: Option<&Stop>) -> Result<Host, HostError> {
         let cpus = sys::bpf::possible_cpus().map_err(HostError::Cpus)? as u32;
-        Host::until(stop, args, roots, cpus, |btf, own_types| match args.may_use_fentry() && own_types {
+        Host::with(args, roots, stop, cpus, |btf, own_types| match args.may_use_fentry() && own_types {
             true => Features::try_all(btf, own_types).and_fentry(btf),
             false => Features::try_all(btf, own_types),
         })
@@ -191,16 +191,7 @@ impl Host {
     pub fn with(
         args: &Args,
         roots: &Roots,
-        cpus: u32,
-        features: impl FnOnce(&Btf, bool) -> Features,
-    ) -> Result<Host, HostError> {
-        Host::until(None, args, roots, cpus, features)
-    }
-
-    fn until(
         stop: Option<&Stop>,
-        args: &Args,
-        roots: &Roots,
         cpus: u32,
         features: impl FnOnce(&Btf, bool) -> Features,
     ) -> Result<Host, HostError> {

@@ -96,7 +96,7 @@ fn fd(fd: &OwnedFd) -> i32 {
 /// This host, with and without casts; `None` where it has no types.
 fn here() -> Option<[Host; 2]> {
     let args = recorded::args(&format!("--backend tracepoint --filter-func {TARGET}"));
-    let read = |features: fn(&Btf, bool) -> Features| Host::with(&args, &Roots::default(), 2, features).ok();
+    let read = |features: fn(&Btf, bool) -> Features| Host::with(&args, &Roots::default(), None, 2, features).ok();
     let without_cast = |btf: &Btf, own| Features {
         cast: Err(io::Error::from(io::ErrorKind::Unsupported)),
         ..Features::try_all(btf, own)

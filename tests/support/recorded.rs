@@ -70,5 +70,5 @@ pub fn host(name: &str, args: &Args, without: &[&str]) -> Result<Host, HostError
         task: answer("task", kernel.cookie),
         fentry: args.may_use_fentry().then(|| answer("fentry", kernel.backends.contains(&Backend::Fentry))),
     };
-    Host::with(args, &roots, 2, features)
+    Host::with(args, &roots, None, 2, features)
 }
