@@ -4,7 +4,7 @@ use crate::attach::{AttachError, Hooks};
 use crate::cli::Args;
 use crate::error::Error;
 use crate::host::arrivals::{Change, Modules, further_places};
-use crate::host::survey::Host;
+use crate::host::survey::{Host, HostError};
 use crate::host::{Roots, SkbFunction};
 use crate::load::Loaded;
 use crate::names::{TargetKind, TargetName};
@@ -34,7 +34,13 @@ enum Found {
     Places(Vec<(u32, u64)>),
     /// A module that came or went.
     Module(Change),
+    /// What could not be looked for, and why.
+    Nothing(&'static str, String),
 }
+
+const SHARED: &str = "functions that share their name with others";
+/// What is not seen where modules cannot be listed.
+pub const MODULES: &str = "functions of modules that are loaded now";
 
 /// What is to be looked out for.
 pub struct Lookout {
@@ -45,22 +51,24 @@ pub struct Lookout {
 
 impl Lookout {
     /// What a run with `args` would trace; `None` if nothing can come, or not by this way in.
-    pub fn new(args: &Args, host: &Host, plan: &Arc<Plan>) -> Option<Lookout> {
+    pub fn new(args: &Args, host: &Host, plan: &Arc<Plan>) -> Result<Option<Lookout>, Error> {
         if !matches!(plan.backend, Backend::KprobeMulti | Backend::Kprobe) {
-            return None;
+            return Ok(None);
         }
         let watched = args.all_kmods || !args.kmods.is_empty();
         let modules = watched.then(|| Modules::new(host, (!args.all_kmods).then(|| args.kmods.clone())));
+        let modules = modules.transpose().map_err(HostError::Btf)?;
         let shared = host.first_only.then(|| plan.clone());
-        (modules.is_some() || shared.is_some()).then_some(Lookout { shared, modules })
+        Ok((modules.is_some() || shared.is_some()).then_some(Lookout { shared, modules }))
     }
 
     /// Begins to look.
-    pub fn start(self) -> Option<Arrivals> {
+    pub fn start(self) -> Result<Arrivals, Error> {
         let (send, found) = bounded(16);
         let thread = std::thread::Builder::new().name("functions".into());
-        thread.spawn(move || look_out(&send, self)).ok()?;
-        Some(Arrivals { found, looked: Instant::now() })
+        let started = thread.spawn(move || look_out(&send, self));
+        started.map_err(Error::cannot("start the thread that looks for functions"))?;
+        Ok(Arrivals { found, looked: Instant::now() })
     }
 }
 
@@ -78,7 +86,9 @@ impl Arrivals {
             match self.found.try_recv() {
                 Ok(Found::Places(places)) => run.places(places),
                 Ok(Found::Module(Change::Came(name, functions))) => run.module(&name, &functions),
+                Ok(Found::Module(Change::Unknown(name, why))) => run.say.not_attached(&of_module(&name), &why),
                 Ok(Found::Module(Change::Went(name))) => run.say.module_gone(&name),
+                Ok(Found::Nothing(what, why)) => run.say.not_attached(what, &why),
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => return false,
             }
@@ -93,16 +103,29 @@ fn look_out(send: &Sender<Found>, Lookout { shared, modules }: Lookout) {
     if let Some(plan) = shared {
         let functions: Vec<_> =
             plan.targets.iter().map(|t| (&*t.name, t.module.as_deref(), &t.addresses[..])).collect();
-        let places = further_places(&Roots::default(), &functions).unwrap_or_default();
-        if !places.is_empty() && send.send(Found::Places(places)).is_err() {
+        let found = match further_places(&Roots::default(), &functions) {
+            Ok(places) if places.is_empty() => None,
+            Ok(places) => Some(Found::Places(places)),
+            Err(error) => Some(Found::Nothing(SHARED, error.to_string())),
+        };
+        if found.is_some_and(|found| send.send(found).is_err()) {
             return;
         }
     }
     let Some(mut modules) = modules else { return };
+    let mut told = false;
     loop {
         std::thread::sleep(INTERVAL);
-        for change in modules.look() {
-            if send.send(Found::Module(change)).is_err() {
+        let found: Vec<Found> = match modules.look() {
+            Ok(changes) => {
+                told = false;
+                changes.into_iter().map(Found::Module).collect()
+            }
+            Err(_) if std::mem::replace(&mut told, true) => continue,
+            Err(error) => vec![Found::Nothing(MODULES, error.to_string())],
+        };
+        for found in found {
+            if send.send(found).is_err() {
                 return;
             }
         }
@@ -144,7 +167,7 @@ impl Tracing<'_, '_> {
         match self.hooks.more(&work, self.plan, self.stop) {
             Ok(()) => self.say.further(self.hooks.attached() - before),
             Err(AttachError::Stopped) => {}
-            Err(error) => self.say.not_attached("functions that share their name with others", &error.to_string()),
+            Err(error) => self.say.not_attached(SHARED, &error.to_string()),
         }
     }
 
@@ -162,7 +185,7 @@ impl Tracing<'_, '_> {
         match self.attach(first, targets) {
             Ok(count) => self.say.module(name, count),
             Err(error) if error.is_stop() => {}
-            Err(error) => self.say.not_attached(&format!("functions of module {name}"), &error.brief()),
+            Err(error) => self.say.not_attached(&of_module(name), &error.brief()),
         }
     }
 
@@ -187,6 +210,10 @@ impl Tracing<'_, '_> {
         self.loaded.programs.extend(work.into_iter().map(|(program, _)| program));
         Ok(count)
     }
+}
+
+fn of_module(name: &str) -> String {
+    format!("functions of module {name}")
 }
 
 /// The name of a target, as lines show it.

@@ -81,7 +81,7 @@ pub fn run(args: &Args, stop: &Arc<Stop>) -> Result<Summary, Error> {
         stop.watch(io::stdout().as_fd()).map_err(Error::cannot("watch standard output"))?;
     }
     let details = Details::new(&plan, &host.btf);
-    let lookout = Lookout::new(args, &host, &plan);
+    let lookout = Lookout::new(args, &host, &plan)?;
     let features = privilege::running(args, &host, &plan);
     // Types are most of the memory that a run takes, and hardly any run needs them any more.
     let modules = { host }.modules;
@@ -283,7 +283,7 @@ impl Run<'_> {
         }
         self.say.privilege("system calls", privilege::confine(&self.features));
         self.say.listening();
-        self.arrivals = self.lookout.take().and_then(Lookout::start);
+        self.arrivals = self.lookout.take().map(Lookout::start).transpose()?;
         Ok(false)
     }
 
@@ -327,8 +327,10 @@ impl Run<'_> {
             self.lines.gap_at_end(lost - known);
         }
         if self.args.all_kmods {
-            let now = modules::list(&Roots::default().sys);
-            self.say.late_modules(now.into_iter().filter(|name| !self.modules.contains(name)));
+            match modules::list(&Roots::default().sys) {
+                Ok(now) => self.say.late_modules(now.into_iter().filter(|name| !self.modules.contains(name))),
+                Err(error) => self.say.not_attached(arrivals::MODULES, &error.to_string()),
+            }
         }
         let stats = |program: &Program| bpf::prog_stats(program.fd.as_fd()).map_or(0, |stats| stats.recursion_misses);
         let lives: u64 = self.loaded.trackers.iter().flatten().map(stats).sum();

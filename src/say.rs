@@ -472,6 +472,10 @@ mod tests {
             "warning: functions that share their name with others are not traced: no",
         );
         check(
+            |say| say.not_attached("functions of modules that are loaded now", "no"),
+            "warning: functions of modules that are loaded now are not traced: no",
+        );
+        check(
             |say| say.late_modules(["veth".to_owned(), "vxlan".to_owned()].into_iter()),
             "warning: functions of modules that were loaded during the run were not traced: veth, vxlan",
         );

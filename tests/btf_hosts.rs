@@ -118,7 +118,7 @@ fn describe(roots: &Roots) -> String {
     section(&mut out, "functions with an skb", &targets);
     lists(&mut out, roots, targets);
 
-    for module in modules::list(&roots.sys) {
+    for module in modules::list(&roots.sys).expect("it is recorded") {
         let types = modules::load(&roots.sys, &module, btf.clone()).unwrap();
         let mut targets = Targets::default();
         targets.find(&types, &finder.for_module(&types), Some(module.as_str().into()), |_| true);

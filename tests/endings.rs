@@ -81,6 +81,7 @@ fn endings() -> String {
         Io: Error::cannot("wait for signals")(denied()), Error::cannot("read what was lost")(denied()),
             Error::cannot("look for BPF programs")(denied()),
             Error::cannot("start the thread that finds names of interfaces")(denied()),
+            Error::cannot("start the thread that looks for functions")(denied()),
             Error::cannot("watch standard output")(denied()),
             Error::cannot("follow events")(io::Error::from_raw_os_error(libc::EMFILE));
         Filter: FilterError::Tasks.into();

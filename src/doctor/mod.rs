@@ -69,7 +69,7 @@ fn kernel(report: &mut Report, host: &Host, facts: &Facts, roots: &Roots) {
     add("types of the kernel", Answer::yes("/sys/kernel/btf/vmlinux"));
     add("addresses of functions", addresses(host.functions.functions.len(), host.no_symbols.as_ref(), facts));
     add("list of traceable functions", list(host.no_list.as_ref(), facts));
-    add("types of modules", types_of_modules(modules::list(&roots.sys).len(), facts));
+    add("types of modules", types_of_modules(modules::list(&roots.sys).map_or(0, |names| names.len()), facts));
     add("drop reasons", drop_reasons(host.drop_reasons().reasons.len(), facts));
     add("native code", native_code(facts));
     add("other network namespaces", other_namespaces(facts));

@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub enum Change {
     /// It was loaded; its functions with an skb that can be traced.
     Came(String, Vec<SkbFunction>),
+    /// It was loaded, and its functions cannot be found, for this reason.
+    Unknown(String, String),
     /// It was unloaded.
     Went(String),
 }
@@ -29,41 +31,50 @@ pub struct Modules {
 
 impl Modules {
     /// Watches those called `names`, or all; `host` knows of those that are there.
-    pub fn new(host: &Host, names: Option<Vec<String>>) -> Modules {
+    pub fn new(host: &Host, names: Option<Vec<String>>) -> Result<Modules, LoadError> {
         let roots = Roots::default();
-        let mut known = modules::files(&roots.sys);
+        let mut known = modules::files(&roots.sys)?;
         known.retain(|(name, _)| host.modules.contains(name));
         let (kernel, own_types, wanted) = (host.btf.clone(), host.own_types, host.wanted.clone());
-        Modules { kernel, own_types, wanted, names, known, roots }
+        Ok(Modules { kernel, own_types, wanted, names, known, roots })
     }
 
-    /// What has changed since the last look.
-    pub fn look(&mut self) -> Vec<Change> {
-        let mut now = modules::files(&self.roots.sys);
+    /// What has changed since the last look. Fails where the modules cannot be listed.
+    pub fn look(&mut self) -> Result<Vec<Change>, LoadError> {
+        let mut now = modules::files(&self.roots.sys)?;
         now.retain(|(name, _)| self.names.as_ref().is_none_or(|names| names.contains(name)));
         if now == self.known {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let went = self.known.iter().filter(|module| !now.contains(module));
         let mut changes: Vec<Change> = went.map(|(name, _)| Change::Went(name.clone())).collect();
         for module in now.iter().filter(|module| !self.known.contains(module)) {
-            // One that is gone again is told of at the next look.
-            if let Ok(functions) = self.functions(&module.0) {
-                changes.push(Change::Came(module.0.clone(), functions));
+            let name = module.0.clone();
+            match self.functions(&name) {
+                Ok(Some(functions)) => changes.push(Change::Came(name, functions)),
+                Ok(None) => {}
+                Err(why) => changes.push(Change::Unknown(name, why)),
             }
         }
         self.known = now;
-        changes
+        Ok(changes)
     }
 
-    fn functions(&self, name: &str) -> Result<Vec<SkbFunction>, LoadError> {
-        let module = modules::load(&self.roots.sys, name, self.kernel.clone())?;
+    /// The functions of a module; `None` if it is gone again, which the next look tells.
+    fn functions(&self, name: &str) -> Result<Option<Vec<SkbFunction>>, String> {
+        let module = match modules::load(&self.roots.sys, name, self.kernel.clone()) {
+            Err(LoadError::NotLoaded { .. }) => return Ok(None),
+            module => module.map_err(|error| error.to_string())?,
+        };
         let finder = Finder::new(&self.kernel, Arch::HOST).for_module(&module);
         let mut functions = Targets::default();
         functions.find(&module, &finder, Some(name.into()), |name| self.wanted.has(name));
-        locate(&mut functions, &self.roots, self.own_types.then_some(&*self.kernel));
+        let located = locate(&mut functions, &self.roots, self.own_types.then_some(&*self.kernel));
+        if let Some(error) = located.no_symbols {
+            return Err(error.to_string());
+        }
         functions.functions.retain(|function| !function.addresses.is_empty());
-        Ok(functions.functions)
+        Ok(Some(functions.functions))
     }
 }
 
@@ -91,7 +102,42 @@ pub fn further_places(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::path::Path;
+
+    #[test]
+    fn modules_whose_types_cannot_be_read_are_told() {
+        let directory = std::env::temp_dir().join(format!("whither-arrivals-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&directory);
+        let types = directory.join("sys/kernel/btf");
+        fs::create_dir_all(&types).unwrap();
+        let kernel = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts/6.12-x86_64/sys/kernel/btf/vmlinux");
+        let mut modules = Modules {
+            kernel: Arc::new(Btf::parse(fs::read(kernel).unwrap(), "vmlinux").unwrap()),
+            own_types: true,
+            wanted: Wanted::new(None).unwrap(),
+            names: None,
+            known: Vec::new(),
+            roots: Roots::under(&directory),
+        };
+        assert!(modules.look().unwrap().is_empty());
+        fs::write(types.join("veth"), "no types").unwrap();
+        let changes = modules.look().unwrap();
+        assert!(
+            matches!(&changes[..], [Change::Unknown(name, why)] if name == "veth" && why.contains("/veth")),
+            "{changes:?}"
+        );
+        assert!(modules.look().unwrap().is_empty(), "it is told once");
+        fs::remove_file(types.join("veth")).unwrap();
+        assert!(matches!(&modules.look().unwrap()[..], [Change::Went(name)] if name == "veth"));
+        // Where they cannot be listed none of them is taken for gone.
+        modules.known = vec![("veth".into(), 1)];
+        fs::remove_dir(&types).unwrap();
+        fs::write(&types, "").unwrap();
+        assert!(matches!(modules.look(), Err(LoadError::Unreadable(..))));
+        assert_eq!(modules.known.len(), 1);
+        fs::remove_dir_all(directory).unwrap();
+    }
 
     #[test]
     fn other_functions_of_a_name_are_found() {

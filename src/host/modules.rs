@@ -129,25 +129,31 @@ pub fn is_of_another_kernel(sys: &Path, btf: &Btf) -> bool {
 }
 
 /// The modules with type information, sorted by name. Empty before Linux 5.11.
-pub fn list(sys: &Path) -> Vec<String> {
-    files(sys).into_iter().map(|(name, _)| name).collect()
+pub fn list(sys: &Path) -> Result<Vec<String>, LoadError> {
+    Ok(files(sys)?.into_iter().map(|(name, _)| name).collect())
 }
 
 /// As [`list`], with the number of each file: a module that is loaded again has another.
-pub fn files(sys: &Path) -> Vec<(String, u64)> {
-    let Ok(entries) = std::fs::read_dir(directory(sys)) else { return Vec::new() };
+pub fn files(sys: &Path) -> Result<Vec<(String, u64)>, LoadError> {
+    let read = |directory: &Path| match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        entries => entries?.collect::<io::Result<Vec<DirEntry>>>(),
+    };
+    let directory = directory(sys);
+    let entries = read(&directory).map_err(|error| LoadError::Unreadable(directory, error))?;
     let file = |entry: DirEntry| Some((entry.file_name().into_string().ok()?, entry.ino()));
-    let mut files: Vec<_> = entries.filter_map(|entry| file(entry.ok()?)).collect();
+    let mut files: Vec<_> = entries.into_iter().filter_map(file).collect();
     files.retain(|(name, _)| name != "vmlinux");
     files.sort_unstable();
-    files
+    Ok(files)
 }
 
 /// Whether a module called `name` can be loaded and have type information: this kernel has a file for it
 /// (`/lib/modules/RELEASE/modules.dep`, depmod(8)), and has types of the modules that are loaded.
 pub fn can_come(roots: &Roots, name: &str) -> bool {
     let loaded = std::fs::read(roots.proc.join("modules"));
-    let has_types = loaded.is_ok_and(|loaded| loaded.is_empty() || !list(&roots.sys).is_empty());
+    let has_types =
+        loaded.is_ok_and(|loaded| loaded.is_empty() || list(&roots.sys).is_ok_and(|types| !types.is_empty()));
     let release = roots.release();
     let lists = ["/lib/modules", "/usr/lib/modules"].map(|tree| Path::new(tree).join(&release).join("modules.dep"));
     has_types
@@ -168,7 +174,7 @@ fn is_listed(list: &str, name: &str) -> bool {
 /// The types of a module, on top of the kernel's.
 pub fn load(sys: &Path, name: &str, kernel: Arc<Btf>) -> Result<Btf, LoadError> {
     let not_loaded = || {
-        let modules = list(sys);
+        let modules = list(sys).unwrap_or_default();
         let near = closest(name, modules.iter().map(String::as_str)).map(str::to_owned);
         LoadError::NotLoaded { name: name.to_owned(), near }
     };

@@ -224,7 +224,10 @@ impl Host {
                 functions.add(&btf, Arch::HOST, None, name);
             }
         }
-        let mut module_names = if args.all_kmods { modules::list(&roots.sys) } else { args.kmods.clone() };
+        let mut module_names = match args.all_kmods {
+            true => modules::list(&roots.sys).map_err(HostError::Btf)?,
+            false => args.kmods.clone(),
+        };
         let mut awaited = Vec::new();
         for name in &module_names {
             let module = match modules::load(&roots.sys, name, btf.clone()) {
@@ -309,7 +312,7 @@ fn helpers(roots: &Roots) -> Result<Callees, HostError> {
 #[derive(Default)]
 pub(super) struct Located {
     no_list: Option<ListError>,
-    no_symbols: Option<SymbolsError>,
+    pub(super) no_symbols: Option<SymbolsError>,
     first_only: bool,
 }
 
