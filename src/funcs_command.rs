@@ -26,9 +26,7 @@ pub fn run(args: &Args, stop: &Stop) -> Result<(), Error> {
     if let Some(error) = host.awaited.pop() {
         return Err(HostError::Btf(error).into());
     }
-    if host.first_only {
-        add_places(&mut host.functions);
-    }
+    let others = if host.first_only { add_places(&mut host.functions) } else { String::new() };
     let (plan, note) = choose(args, &host, stop)?;
     let rows = rows(&host, plan.as_ref());
     if rows.is_empty() {
@@ -37,17 +35,21 @@ pub fn run(args: &Args, stop: &Stop) -> Result<(), Error> {
     let traced = rows.iter().filter(|row| row.why.is_none()).count();
     process::print(table(&rows).as_bytes()).map_err(Error::output)?;
     let by = plan.map_or(String::new(), |plan| format!(" by {}", plan.backend));
-    let _ = writeln!(io::stderr(), "{traced} would be traced{by}, {} not{note}", rows.len() - traced);
+    let _ = writeln!(io::stderr(), "{traced} would be traced{by}, {} not{note}{others}", rows.len() - traced);
     Ok(())
 }
 
-/// Adds where other functions of the same names are, which a run finds when it traces already.
-fn add_places(functions: &mut Targets) {
+/// Adds where other functions of the same names are, which a run finds when it traces already; a remark where it cannot.
+fn add_places(functions: &mut Targets) -> String {
     let known: Vec<_> = functions.functions.iter().map(|f| (&*f.name, f.module.as_deref(), &f.addresses[..])).collect();
-    let places = further_places(&Roots::default(), &known).unwrap_or_default();
+    let places = match further_places(&Roots::default(), &known) {
+        Ok(places) => places,
+        Err(error) => return format!("; other functions of the same names are missing here: {error}"),
+    };
     for (index, address) in places {
         functions.functions[index as usize].addresses.push(address);
     }
+    String::new()
 }
 
 /// The plan by the best way in that works, tried on one function; where none does, by the first that can be planned, and

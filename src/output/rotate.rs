@@ -132,7 +132,10 @@ impl RotatingFile {
             let (path, rotation, say) = (self.path.clone(), self.rotation, self.say);
             let (sender, work) = channel();
             let thread = thread::Builder::new().name("rotate".into()).spawn(move || clean(&path, rotation, &work, say));
-            self.cleaner = thread.ok().map(|thread| (sender, thread));
+            match thread {
+                Ok(thread) => self.cleaner = Some((sender, thread)),
+                Err(error) => (self.say)(&stays(&self.path, &error)),
+            }
         }
         if let Some((sender, _)) = &self.cleaner {
             let _ = sender.send(());
@@ -251,9 +254,13 @@ fn clean(path: &Path, rotation: Rotation, work: &Receiver<()>, say: Say) {
     while work.recv().is_ok() {
         while work.try_recv().is_ok() {}
         if let Err(error) = clean_once(path, rotation, now_millis()) {
-            say(&format!("warning: old files of {} stay as they are: {error}", clean::path(path)));
+            say(&stays(path, &error));
         }
     }
+}
+
+fn stays(path: &Path, error: &io::Error) -> String {
+    format!("warning: old files of {} stay as they are: {error}", clean::path(path))
 }
 
 /// Removes what is too old or too many, and compresses the rest if asked to.

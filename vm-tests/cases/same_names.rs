@@ -13,6 +13,9 @@ fn run(vm: &Guest) -> Result<()> {
         let shared = "functions that share their name with others are not traced";
         trace.wait_until_said(shared, "/proc/kallsyms has no symbols")?;
         trace.stop()?;
+        let list = vm.whither("funcs ip_rcv").finish()?;
+        let missing = "other functions of the same names are missing here: /proc/kallsyms has no symbols";
+        ensure!(list.stderr.contains(missing) && list.stdout.contains("ip_rcv"), "{list}");
         vm.sh("umount /proc/kallsyms")?;
     }
     let list = vm.whither("funcs").finish()?;
