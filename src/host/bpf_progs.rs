@@ -224,8 +224,11 @@ pub fn callees(symbols: &Symbols) -> io::Result<Callees> {
     let mut last = 0;
     while let Some(id) = progs::next_id(last)? {
         last = id;
-        let Ok(program) = progs::open(id) else { continue };
-        let Ok(image) = progs::image(program.as_fd()) else { continue };
+        let image = match progs::open(id).and_then(|program| progs::image(program.as_fd())) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            // Without code it counts as one that could not be read.
+            image => image.unwrap_or_default(),
+        };
         found.programs += 1;
         let mut rest = &image.code[..];
         let mut is_read = !image.code.is_empty();

@@ -598,8 +598,11 @@ pub fn module_btf(name: &str) -> io::Result<OwnedFd> {
             _ => error,
         })?;
         id = next.0.next_id;
-        // It may be gone already.
-        let Ok(fd) = BtfGetFdById(GetId { id, next_id: 0, open_flags: 0 }).call_fd() else { continue };
+        let fd = match (BtfGetFdById(GetId { id, next_id: 0, open_flags: 0 })).call_fd() {
+            // Gone already.
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => continue,
+            fd => fd?,
+        };
         if btf_name(fd.as_fd())? == name.as_bytes() {
             return Ok(fd);
         }

@@ -44,7 +44,7 @@ const PRCTL: &[(u64, &str)] =
 const IOCTL: &[(u64, &str)] =
     &[(0x5401, "tcgets"), (0x5413, "tiocgwinsz"), (0x2400, "perf_enable"), (0x4004_2408, "perf_set_bpf")];
 /// include/uapi/linux/fcntl.h.
-const FCNTL: &[(u64, &str)] = &[(1, "getfd"), (3, "getfl"), (4, "setfl"), (1030, "dupfd_cloexec")];
+const FCNTL: &[(u64, &str)] = &[(1, "getfd"), (2, "setfd"), (3, "getfl"), (4, "setfl"), (1030, "dupfd_cloexec")];
 /// `RLIMIT_*` (include/uapi/asm-generic/resource.h), the second argument.
 const PRLIMIT: &[(u64, &str)] = &[(7, "nofile"), (8, "memlock")];
 

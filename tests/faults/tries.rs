@@ -132,6 +132,7 @@ fn says(ended: &Ended, whole: &Ended, says: Says) -> bool {
     match says {
         Says::Same => is_same,
         Says::Also(text) => is_new(text),
+        Says::Either(one, other) => is_new(one) || is_new(other),
         Says::SameOr(text) => is_same || is_new(text),
     }
 }

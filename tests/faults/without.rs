@@ -22,6 +22,8 @@ pub enum Says {
     Same,
     /// Also this, which is not said without the fault.
     Also(&'static str),
+    /// Also one of these: which depends on the host.
+    Either(&'static str, &'static str),
     /// One or the other: whether it matters depends on the host.
     SameOr(&'static str),
 }
@@ -48,17 +50,24 @@ const fn same_or(call: &'static str, says: &'static str, why: &'static str) -> W
     Without { call, why, says: Says::SameOr(says) }
 }
 
+const fn either(call: &'static str, one: &'static str, other: &'static str, why: &'static str) -> Without {
+    Without { call, why, says: Says::Either(one, other) }
+}
+
 const WITHOUT: &[Without] = &[
     // Nothing depends on the answer.
     same("close *", "the descriptor is gone whatever the kernel says (close(2))"),
     same("fcntl getfd *", "the standard library's check of a descriptor that it closes, in debug builds"),
-    same("ioctl tcgets *", "the question whether this is a terminal, to which an error is a no"),
+    same("fcntl setfd *", "musl's, for programs that are executed, and there are none"),
+    same("ioctl tcgets *", TERMINAL),
+    same("ioctl tiocgwinsz *", TERMINAL),
     same("rt_sigaction", "the C library's, for a signal of its own"),
     same("mmap memory", "the allocator's, which has other places; without a thread's stack the run ends"),
     same("read anon_inode:[signalfd]", "the question whether a signal came, which is asked again"),
     same("prlimit64 nofile", "a limit that is too low is told by what cannot be had"),
     same_or("prlimit64 memlock", "buffers for each CPU", "the same, below Linux 5.11"),
-    same("statx *", "the length of a file, for a buffer of the right size"),
+    same("statx *", LENGTH),
+    same("fstat *", LENGTH),
     // Facts that are had elsewhere, too.
     same("* /proc/sys/kernel/osrelease", "only the name of the kernel"),
     same("* /sys/kernel/security/lockdown", "what is forbidden is found by trying; this is for the reasons told"),
@@ -78,18 +87,18 @@ const WITHOUT: &[Without] = &[
     same_or("bpf prog_load try_read", "memory read by typed loads", "the next way to read memory"),
     same("bpf prog_load try_task", "the process is read as other memory is"),
     same_or("bpf prog_load try_cookie", "Tracing by kprobe, memory", "then neither kprobe-multi nor fentry"),
-    same_or("bpf prog_load try_fentry", "Tracing by kprobe, memory", "then no fentry"),
+    same_or("bpf prog_load try_fentry", NO_FENTRY, "then no fentry"),
     same("bpf prog_load *", "loaded again, then with the verifier's log"),
     same_or("bpf link_create", "; not kprobe-multi: creating the link: ", "the next way in"),
     same_or("* /proc/kallsyms", "functions have no addresses here: ", "ways in that need no addresses"),
     also("openat /sys/bus/event_source/devices/kprobe/type", NO_KPROBE, "the next way in"),
     also("read /sys/devices/kprobe/type", NO_KPROBE, "the next way in"),
-    also("perf_event_open", "; not kprobe: opening a probe: ", "the next way in"),
+    either("perf_event_open", "; not kprobe: opening a probe: ", REFUSED, "the next way in, or the other functions"),
     also("ioctl perf_set_bpf *", "; not kprobe: opening a probe: ", "the next way in"),
     same_or("fcntl dupfd_cloexec anon_inode:bpf-prog", "; not kprobe: copying a descriptor: ", "the next way in"),
     also("ioctl perf_enable *", REFUSED, "the others are traced"),
     also("bpf raw_tracepoint_open *", REFUSED, "the others are traced"),
-    also("bpf raw_tracepoint_open trampoline", "1 by kprobes where fentry is refused", "it has a kprobe then"),
+    TRAMPOLINE,
     // Privileges that nothing needs any more.
     also("capget", CAPABILITIES, "given up for safety alone"),
     also("capset", CAPABILITIES, "given up for safety alone"),
@@ -104,6 +113,15 @@ const WITHOUT: &[Without] = &[
     also("bind socket", RENAMED, "names are asked for again every 5 s"),
 ];
 
+const TRAMPOLINE: Without = match cfg!(target_arch = "aarch64") {
+    false => also("bpf raw_tracepoint_open trampoline", "1 by kprobes where fentry is refused", "it has a kprobe then"),
+    // The first is a try there.
+    true => same_or("bpf raw_tracepoint_open trampoline", NO_FENTRY, "then no fentry"),
+};
+
+const NO_FENTRY: &str = "Tracing by kprobe, memory";
+const TERMINAL: &str = "the question whether this is a terminal, to which an error is a no";
+const LENGTH: &str = "the length of a file, for a buffer of the right size";
 const RESOLVE: &str = "addresses of few functions, which are in /proc/kallsyms, too";
 const NO_KPROBE: &str = "; not kprobe: /sys/bus/event_source/devices/kprobe/type: ";
 const REFUSED: &str = "1 refused by the kernel";
