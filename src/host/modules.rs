@@ -128,7 +128,7 @@ pub fn is_of_another_kernel(sys: &Path, btf: &Btf) -> bool {
         .any(|&member| size(&own, member.0) != size(btf, member.0) || offset(&own, member) != offset(btf, member))
 }
 
-/// The modules with type information, sorted by name. Empty before Linux 5.11.
+/// The modules with type information, sorted by name. Empty before Linux 5.11. Fails where they cannot be listed.
 pub fn list(sys: &Path) -> Result<Vec<String>, LoadError> {
     Ok(files(sys)?.into_iter().map(|(name, _)| name).collect())
 }

@@ -97,7 +97,8 @@ impl Suite {
         Ok(command)
     }
 
-    /// Read after the machine's own configuration, whose proxies stay in force and whose hooks do not.
+    /// Read after the machine's own configuration, whose proxies stay in force and whose hooks do not. Lists must be signed,
+    /// but may be old: those of sid are good for a week, and a mirror can be further behind than that.
     fn configuration(&self) -> String {
         let (at, arch) = (self.directory.display(), self.arch.debian);
         format!(
@@ -112,6 +113,9 @@ Dir::Cache "{at}";
 Dir::Cache::archives "{at}/archives";
 APT::Architecture "{arch}";
 APT::Sandbox::User "root";
+Acquire::Check-Date "false";
+Acquire::Check-Valid-Until "false";
+Acquire::Retries "3";
 Acquire::Languages "none";
 Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
 Acquire::IndexTargets::deb::DEP-11-icons::DefaultEnabled "false";
